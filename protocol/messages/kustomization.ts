@@ -1,0 +1,33 @@
+/** Between a kustomization and its effects. */
+import type { Artifact } from "./source.ts";
+
+/** One applied object. `id` and `v` are Flux's (`<ns>_<name>_<group>_<Kind>`, version); the rest is how we know it again. */
+export type InventoryEntry = {
+  id: string;
+  v: string;
+  /** The object that was applied: a later object of the same name with another uid is not ours. Empty when unknown. */
+  uid: string;
+  /** sha256 hex of the rendered object that was last applied; empty when unknown (adopted from Flux). */
+  digest: string;
+  /** Hash of the fields our manager owned after the apply; another value seen by a watch means drift. */
+  owned: string;
+};
+
+export type SourceFound = { artifact: Artifact; traceparent: string };
+
+/** What a build leaves behind. The objects themselves stay in the process that rendered them. */
+export type BuildOutcome = {
+  /** sha256 over everything the build depended on: settings and the contents it read. */
+  renderKey: string;
+  readSet: { files: string[]; dirs: string[] };
+  objects: { id: string; digest: string }[];
+};
+
+export type ChangeAction = "created" | "configured" | "unchanged" | "skipped" | "deleted";
+export type Change = { id: string; action: ChangeAction; /** Who had changed it, when drift was put back. */ by?: string };
+
+/** `all`: every object is compared with the cluster; `changed`: those whose digest moved; `drifted`: those a watch reported. */
+export type ApplyScope = "all" | "changed" | "drifted";
+export type ApplyOutcome = { entries: InventoryEntry[]; changes: Change[] };
+
+export type PruneOutcome = { deleted: string[]; left: InventoryEntry[] };
