@@ -1,4 +1,5 @@
 /** Between a kustomization and its effects. */
+import type { FaultData } from "#protocol/errors/fault.ts";
 import type { Artifact } from "./source.ts";
 
 /** One applied object. `id` and `v` are Flux's (`<ns>_<name>_<group>_<Kind>`, version); the rest is how we know it again. */
@@ -13,21 +14,27 @@ export type InventoryEntry = {
   owned: string;
 };
 
-export type SourceFound = { artifact: Artifact; traceparent: string };
+export type SourceFound = {
+  artifact: Artifact;
+  traceparent: string;
+  /** What the object's status lists as applied: by a former store of ours, or by Flux. */
+  inventory: InventoryEntry[];
+};
 
 /** What a build leaves behind. The objects themselves stay in the process that rendered them. */
 export type BuildOutcome = {
   /** sha256 over everything the build depended on: settings and the contents it read. */
   renderKey: string;
   readSet: { files: string[]; dirs: string[] };
-  objects: { id: string; digest: string }[];
 };
 
 export type ChangeAction = "created" | "configured" | "unchanged" | "skipped" | "deleted";
 export type Change = { id: string; action: ChangeAction; /** Who had changed it, when drift was put back. */ by?: string };
 
-/** `all`: every object is compared with the cluster; `changed`: those whose digest moved; `drifted`: those a watch reported. */
-export type ApplyScope = "all" | "changed" | "drifted";
-export type ApplyOutcome = { entries: InventoryEntry[]; changes: Change[] };
+/** `all`: every object is compared with the cluster; `changed`: those whose digest moved, and those that drifted. */
+export type ApplyScope = "all" | "changed";
 
-export type PruneOutcome = { deleted: string[]; left: InventoryEntry[] };
+/** Partial success is data: what was applied before the fault stays tracked. */
+export type ApplyOutcome = { entries: InventoryEntry[]; changes: Change[]; fault?: FaultData };
+
+export type PruneOutcome = { deleted: string[]; left: InventoryEntry[]; fault?: FaultData };

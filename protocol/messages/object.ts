@@ -15,8 +15,12 @@ const common = {
   suspended: z.boolean(),
   /** Annotation `reconcile.fluxcd.io/requestedAt`; empty when there is none. Opaque: only a change counts. */
   requestedAt: z.string(),
+  /** What the status says was handled last: a worker without a record of its own goes on from there. */
+  handledAt: z.string(),
   /** What is wrong with the object itself; then nothing else here was read from it. */
   invalid: fault.optional(),
+  /** Fields the object uses and this release does not act on yet. */
+  notYet: z.array(z.string()),
   intervalMs: z.number(),
   timeoutMs: z.number(),
 };

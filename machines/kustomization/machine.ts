@@ -1,0 +1,330 @@
+/**
+ * Keeps a cluster equal to one directory of a source: find the artifact, build, apply what differs, prune, follow to
+ * health, put drift back. It decides; services/render and services/cluster act; services/worker keeps time.
+ */
+import { assign, enqueueActions, setup } from "xstate";
+import { effect } from "#machines/effect.ts";
+import { contestedMs, jitteredMs } from "#machines/rules/backoff.ts";
+import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
+import { isLeaving, isRenewed, isRequested } from "#machines/rules/object.ts";
+import { busy } from "#machines/step.ts";
+import { faults, type FaultData } from "#protocol/errors/fault.ts";
+import type {
+  ApplyOutcome, ApplyScope, BuildOutcome, Change, InventoryEntry, PruneOutcome, SourceFound,
+} from "#protocol/messages/kustomization.ts";
+import type { Notice } from "#protocol/messages/notice.ts";
+import type { KustomizationFacts } from "#protocol/messages/object.ts";
+import type { Artifact } from "#protocol/messages/source.ts";
+
+export type KustomizationContext = {
+  key: string;
+  facts: KustomizationFacts | null;
+  source: Artifact | null;
+  traceparent: string;
+  /** What the last build depended on; a newer artifact with the same contents there needs no build. */
+  build: BuildOutcome | null;
+  /** Key of the build whose objects are all applied and whose leftovers are all pruned; empty when there is none. */
+  appliedKey: string;
+  inventory: InventoryEntry[];
+  /** Objects of former builds that are to be pruned. */
+  leftovers: InventoryEntry[];
+  /** What was done since the unit last became ready: told in one notice. */
+  changes: Change[];
+  scope: ApplyScope;
+  attempted: string;
+  applied: string;
+  observedGeneration: number;
+  handling: string;
+  handledAt: string;
+  fault: FaultData | null;
+  /** A hint came while busy: look once more. */
+  stale: boolean;
+  /** A watch reported an applied object that is no longer as applied. */
+  drifted: boolean;
+  /** Drift put back since the last quiet interval. */
+  corrections: number;
+};
+
+export type KustomizationEvent =
+  | { type: "object"; facts: KustomizationFacts | null }
+  | { type: "artifact"; revision: string; digest: string }
+  | { type: "look" }
+  | { type: "drift" };
+
+const again = { guard: "stale", target: "finding" } as const;
+
+export const kustomization = setup({
+  types: {} as {
+    input: { key: string };
+    context: KustomizationContext;
+    events: KustomizationEvent;
+    emitted: Notice;
+  },
+  guards: {
+    stale: ({ context }) => context.stale,
+    drifted: ({ context }) => context.drifted,
+    driftedWhileUnhealthy: ({ context: c }) => c.drifted && c.fault?.code === "HealthCheckFailed",
+    leaving: ({ event }) => event.type === "object" && isLeaving(event.facts),
+    invalid: ({ event }) => event.type === "object" && event.facts?.invalid !== undefined,
+    suspended: ({ event }) => event.type === "object" && event.facts?.suspended === true,
+    renewed: ({ context, event }) => event.type === "object" && event.facts !== null && isRenewed(context, event.facts),
+    requested: ({ context, event }) => event.type === "object" && event.facts !== null && isRequested(context, event.facts),
+    news: ({ context, event }) => event.type === "artifact" && event.digest + event.revision !== (context.source?.digest ?? "") + (context.source?.revision ?? ""),
+    finalized: ({ context }) => context.facts?.finalizer === true,
+    unadopted: ({ context }) => context.facts?.finalizer === false,
+    stalls: ({ context }) => context.fault !== null && faults[context.fault.code].remedy === "stall",
+    waits: ({ context }) => context.fault !== null && faults[context.fault.code].remedy === "wait",
+    nothingToPrune: ({ context }) => context.leftovers.length === 0,
+    healthIgnored: ({ context }) => context.facts?.health !== true,
+    pruneOff: ({ context }) => context.facts?.prune !== true,
+  },
+  delays: {
+    interval: ({ context }) => jitteredMs(context.facts?.intervalMs ?? 600_000, context.key),
+    retry: ({ context }) => context.facts?.retryMs ?? 600_000,
+    contest: ({ context }) => contestedMs(context.corrections),
+    dependency: 30_000, // Flux's --requeue-dependency
+    removal: ({ context }) => Math.min(context.facts?.retryMs ?? 60_000, 60_000),
+  },
+  actors: {
+    adopt: effect<null, null>(),
+    findSource: effect<null, SourceFound>(),
+    build: effect<null, BuildOutcome>(),
+    apply: effect<{ scope: ApplyScope }, ApplyOutcome>(),
+    prune: effect<null, PruneOutcome>(),
+    followHealth: effect<null, null>(),
+    remove: effect<null, null>(),
+  },
+  actions: {
+    see: enqueueActions(({ context, event, enqueue }) => {
+      if (event.type !== "object" || event.facts === null) return;
+      const { handledAt, ...facts } = event.facts;
+      const news = [notYetNotice(context.facts, event.facts), facts.invalid && faultNotice(context.fault, facts.invalid)];
+      for (const notice of news) if (notice) enqueue.emit(notice);
+      // The status is ours: what it says counts only before we have said anything ourselves.
+      enqueue.assign({ facts: { ...facts, handledAt: "" }, handledAt: context.facts ? context.handledAt : handledAt });
+      if (facts.invalid) enqueue.assign({ fault: facts.invalid });
+    }),
+    fail: enqueueActions(({ context, event, enqueue }) => {
+      const fault = faultOf(event);
+      const notice = faultNotice(context.fault, fault);
+      if (notice) enqueue.emit({ ...notice, revision: context.attempted });
+      enqueue.assign({ fault });
+    }),
+    markStale: assign({ stale: true }),
+    markDrifted: assign({ drifted: true }),
+    // Asked by a person: compare every object with the cluster, not only what is known to differ.
+    compareAll: assign({ stale: true, scope: "all" }),
+    tellReady: enqueueActions(({ context, enqueue }) => {
+      const revision = context.source?.revision ?? "";
+      if (context.changes.length > 0 || context.applied !== revision || context.fault !== null)
+        enqueue.emit({ type: "notice", severity: "Normal", reason: "ReconciliationSucceeded", revision, message: story(revision, context.changes) });
+    }),
+  },
+}).createMachine({
+  id: "kustomization",
+  context: ({ input }) => ({
+    ...input, facts: null, source: null, traceparent: "", build: null, appliedKey: "", inventory: [], leftovers: [], changes: [],
+    scope: "changed", attempted: "", applied: "", observedGeneration: -1, handling: "", handledAt: "", fault: null, stale: false,
+    drifted: false, corrections: 0,
+  }),
+  initial: "waiting",
+  on: {
+    look: { actions: "markStale" },
+    artifact: { guard: "news", actions: "markStale" },
+    drift: { actions: "markDrifted" },
+    object: [
+      { guard: "leaving", target: ".removing", actions: "see" },
+      { guard: "invalid", target: ".stalled", actions: "see" },
+      { guard: "suspended", target: ".suspended", actions: "see" },
+      { guard: "renewed", target: ".adopting", actions: "see" },
+      { guard: "requested", actions: ["see", "compareAll"] },
+      { actions: "see" },
+    ],
+  },
+  states: {
+    waiting: {},
+    suspended: {
+      entry: assign({ handledAt: ({ context: c }) => c.facts?.requestedAt ?? c.handledAt, stale: false, drifted: false }),
+      on: { drift: {}, look: {}, artifact: {} },
+    },
+    adopting: {
+      tags: busy,
+      always: { guard: "finalized", target: "finding" },
+      invoke: { id: "adopt", src: "adopt", input: null, onDone: "finding", onError: { target: "failing", actions: "fail" } },
+    },
+    finding: {
+      tags: busy,
+      entry: assign({ stale: false, handling: ({ context }) => context.facts?.requestedAt ?? "" }),
+      invoke: {
+        id: "findSource", src: "findSource", input: null,
+        onError: { target: "failing", actions: "fail" },
+        onDone: {
+          target: "building",
+          actions: assign(({ context: c, event: { output } }) => ({
+            source: output.artifact,
+            traceparent: output.traceparent,
+            // Only an actor that has applied nothing yet goes on from what the object's status lists.
+            ...(c.applied === "" && c.inventory.length === 0 && { inventory: output.inventory }),
+          })),
+        },
+      },
+    },
+    building: {
+      tags: busy,
+      entry: assign({ attempted: ({ context }) => context.source?.revision ?? "" }),
+      invoke: {
+        id: "build", src: "build", input: null,
+        onError: { target: "failing", actions: "fail" },
+        onDone: [
+          {
+            // The very objects that stand in the cluster already: nothing to ask, nothing to apply.
+            target: "checking",
+            guard: ({ context: c, event: { output } }) => output.renderKey === c.appliedKey && c.scope === "changed" && !c.drifted,
+            actions: assign({ build: ({ event }) => event.output }),
+          },
+          { target: "applying", actions: assign({ build: ({ event }) => event.output }) },
+        ],
+      },
+    },
+    applying: {
+      tags: busy,
+      entry: assign({ appliedKey: "", drifted: false }),
+      invoke: {
+        id: "apply", src: "apply", input: ({ context }) => ({ scope: context.scope }),
+        onError: { target: "failing", actions: "fail" },
+        onDone: [
+          {
+            guard: ({ event }) => event.output.fault !== undefined,
+            target: "failing",
+            actions: enqueueActions(({ context, event: { output }, enqueue }) => {
+              const fault = output.fault as FaultData;
+              const notice = faultNotice(context.fault, fault);
+              if (notice) enqueue.emit({ ...notice, revision: context.attempted });
+              enqueue.assign({ fault, inventory: union(output.entries, context.inventory), changes: told(context.changes, output.changes) });
+            }),
+          },
+          {
+            target: "pruning",
+            actions: assign(({ context: c, event: { output } }) => ({
+              inventory: output.entries,
+              leftovers: union(c.leftovers, c.inventory).filter((old) => !output.entries.some(({ id }) => id === old.id)),
+              changes: told(c.changes, output.changes),
+            })),
+          },
+        ],
+      },
+    },
+    pruning: {
+      tags: busy,
+      always: [
+        { guard: "nothingToPrune", target: "checking", actions: assign({ appliedKey: ({ context }) => context.build?.renderKey ?? "" }) },
+        // Without spec.prune they are forgotten, as with Flux: nobody deletes them later either.
+        {
+          guard: "pruneOff",
+          target: "checking",
+          actions: assign({ leftovers: [], appliedKey: ({ context }) => context.build?.renderKey ?? "" }),
+        },
+      ],
+      invoke: {
+        id: "prune", src: "prune", input: null,
+        onError: { target: "failing", actions: "fail" },
+        onDone: [
+          {
+            guard: ({ event }) => event.output.fault !== undefined,
+            target: "failing",
+            actions: enqueueActions(({ context, event: { output }, enqueue }) => {
+              const fault = output.fault as FaultData;
+              const notice = faultNotice(context.fault, fault);
+              if (notice) enqueue.emit({ ...notice, revision: context.attempted });
+              enqueue.assign({ fault, leftovers: output.left, changes: told(context.changes, deleted(output)) });
+            }),
+          },
+          {
+            target: "checking",
+            actions: assign(({ context: c, event: { output } }) => ({
+              leftovers: output.left, changes: told(c.changes, deleted(output)), appliedKey: c.build?.renderKey ?? "",
+            })),
+          },
+        ],
+      },
+    },
+    checking: {
+      tags: busy,
+      entry: assign({ scope: "changed" }),
+      always: [
+        { guard: "healthIgnored", target: "settled", actions: "tellReady" },
+        again, // a newer revision does not wait for the health of an older one
+        { guard: "drifted", target: "building" },
+      ],
+      invoke: {
+        id: "followHealth", src: "followHealth", input: null,
+        onDone: { target: "settled", actions: "tellReady" },
+        onError: { target: "failing", actions: "fail" },
+      },
+    },
+    settled: {
+      entry: assign(({ context: c }) => ({
+        fault: null, changes: [], applied: c.source?.revision ?? "", handledAt: c.handling, observedGeneration: c.facts?.generation ?? -1,
+      })),
+      always: [again, { guard: "drifted", target: "contested" }],
+      after: { interval: { target: "finding", actions: assign({ corrections: 0 }) } },
+    },
+    // Drift is put back at once; a field two controllers fight over, at a widening distance.
+    contested: {
+      entry: assign({ corrections: ({ context }) => context.corrections + 1 }),
+      always: again,
+      after: { contest: "building" },
+    },
+    failing: {
+      entry: assign({ handledAt: ({ context }) => context.handling, scope: "changed" }),
+      always: [{ guard: "stalls", target: "stalled" }, again, { guard: "driftedWhileUnhealthy", target: "contested" }],
+      after: {
+        dependency: { guard: "waits", target: "finding" },
+        retry: [{ guard: "unadopted", target: "adopting" }, { target: "finding" }],
+      },
+    },
+    stalled: {
+      entry: assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1, handledAt: ({ context: c }) => c.handling }),
+      always: again,
+      after: { interval: "finding" },
+    },
+    removing: {
+      tags: busy,
+      on: { object: { actions: "see" }, look: {}, artifact: {}, drift: {} },
+      invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
+    },
+    // The deletion could not be finished: the finalizer stays and it is tried again.
+    remaining: {
+      on: { object: { actions: "see" }, look: {}, artifact: {}, drift: {} },
+      after: { removal: "removing" },
+    },
+    gone: { type: "final" },
+  },
+});
+
+/** By id; the first list wins. */
+function union(first: InventoryEntry[], second: InventoryEntry[]): InventoryEntry[] {
+  const ids = new Set(first.map(({ id }) => id));
+  return [...first, ...second.filter(({ id }) => !ids.has(id))];
+}
+
+const deleted = ({ deleted: ids }: PruneOutcome): Change[] => ids.map((id) => ({ id, action: "deleted" }));
+
+const mostTold = 100; // a record and an event stay small however large the change
+
+function told(before: Change[], now: Change[]): Change[] {
+  const news = now.filter(({ action }) => action !== "unchanged" && action !== "skipped");
+  const ids = new Set(news.map(({ id }) => id));
+  return [...before.filter(({ id }) => !ids.has(id)), ...news].slice(0, mostTold);
+}
+
+function story(revision: string, changes: Change[]): string {
+  const lines = changes.map(({ id, action, by }) => `${objectName(id)} ${action}${by ? ` (was changed by ${by})` : ""}`);
+  return [`Applied revision: ${revision}`, ...lines].join("\n");
+}
+
+/** `Kind/namespace/name` of an inventory id. */
+function objectName(id: string): string {
+  const [namespace = "", name = "", , kind = ""] = id.split("_");
+  return [kind, namespace, name].filter(Boolean).join("/");
+}

@@ -1,0 +1,169 @@
+/** What a kind is: one definition that reads its objects and prints its CustomResourceDefinition. */
+import { z } from "zod";
+import { Fault } from "#protocol/errors/fault.ts";
+import { annotations, labels } from "./annotations.ts";
+import type { ConditionType } from "./conditions.ts";
+import { stringMap, timestamp, toStructuralSchema, type StructuralSchema } from "./schema.ts";
+
+type Version = {
+  name: string;
+  storage: boolean;
+  /** Said by the API server to whoever still uses this version. */
+  deprecationWarning?: string;
+  /** Fields this version had and the stored one has not: accepted, and dropped when the object is stored. */
+  formerSpecFields?: z.ZodRawShape;
+};
+
+type PrinterColumn = { name: string; type: "string" | "date"; jsonPath: string };
+
+type Definition<Spec, Status> = {
+  group: string;
+  kind: string;
+  plural: string;
+  shortNames: string[];
+  categories: string[];
+  /** Flux's controller of this kind: the flux command looks for its name (flux.md 5.2). */
+  component: string;
+  description: string;
+  versions: Version[];
+  /** Those its objects may carry. */
+  conditions: ConditionType[];
+  printerColumns: PrinterColumn[];
+  spec: Spec;
+  status: Status;
+  /** Marks a fresh object as not yet seen, so that kstatus calls it InProgress (flux.md 0.1). */
+  statusDefault: z.input<Status>;
+  /** Printed on the reference page. */
+  example: Record<string, unknown>;
+};
+
+export type Kind<Spec extends z.ZodObject = z.ZodObject, Status extends z.ZodObject = z.ZodObject> = Definition<Spec, Status> & {
+  /** Group and stored version: what is written, listed and watched. */
+  apiVersion: string;
+  /** @throws Fault InvalidObject whose detail names the field; fields the kind does not know are left out */
+  parse(object: unknown): KubernetesObject<z.output<Spec>, z.output<Status>>;
+  crd(): CustomResourceDefinition;
+};
+
+const metadata = z.object({
+  name: z.string().min(1),
+  namespace: z.string().min(1),
+  uid: z.string().min(1),
+  resourceVersion: z.string().min(1),
+  generation: z.int().min(1),
+  creationTimestamp: timestamp().optional(),
+  deletionTimestamp: timestamp().optional(),
+  finalizers: z.array(z.string()).optional(),
+  annotations: stringMap().optional(),
+  labels: stringMap().optional(),
+});
+
+export type Metadata = z.output<typeof metadata>;
+
+/** An object as the API server returns it. */
+export type KubernetesObject<Spec, Status> = {
+  apiVersion: string;
+  kind: string;
+  metadata: Metadata;
+  spec: Spec;
+  status: Status;
+};
+
+export function defineKind<Spec extends z.ZodObject, Status extends z.ZodObject>(
+  definition: Definition<Spec, Status>,
+): Kind<Spec, Status> {
+  const { group, kind, versions } = definition;
+  const stored = versions.find(({ storage }) => storage);
+  if (!stored) throw new RangeError(`${kind}: no stored version`);
+  const object = z.object({
+    apiVersion: z.enum(versions.map(({ name }) => `${group}/${name}`)),
+    kind: z.literal(kind),
+    metadata,
+    spec: definition.spec,
+    status: z.preprocess((value) => value ?? definition.statusDefault, definition.status),
+  });
+  return {
+    ...definition,
+    apiVersion: `${group}/${stored.name}`,
+    parse(value) {
+      const result = object.safeParse(value);
+      if (!result.success) throw new Fault("InvalidObject", subject(kind, value), { detail: firstFault(result.error) });
+      return result.data as KubernetesObject<z.output<Spec>, z.output<Status>>;
+    },
+    crd: () => customResourceDefinition(definition),
+  };
+}
+
+/** `Kind/namespace/name` as far as the value says. */
+function subject(kind: string, value: unknown): string {
+  const named = z.object({ metadata: z.object({ name: z.string(), namespace: z.string().optional() }) }).safeParse(value);
+  if (!named.success) return kind;
+  const { name, namespace } = named.data.metadata;
+  return [kind, namespace, name].filter(Boolean).join("/");
+}
+
+// Zod's messages say what was expected and never repeat the value, which may be a secret.
+function firstFault({ issues }: z.ZodError): string {
+  const [issue] = issues;
+  if (!issue) return "not readable";
+  const path = issue.path.map((step, i) => (typeof step === "number" ? `[${step}]` : `${i ? "." : ""}${String(step)}`)).join("");
+  return `${path || "object"}: ${issue.message}${issues.length > 1 ? ` (and ${issues.length - 1} more)` : ""}`;
+}
+
+export type CustomResourceDefinition = ReturnType<typeof customResourceDefinition>;
+
+/** The Flux release whose resources these are: `flux check` and `flux version` print it as the distribution. */
+const fluxVersion = "v2.9.4";
+
+function customResourceDefinition<Spec extends z.ZodObject, Status extends z.ZodObject>(definition: Definition<Spec, Status>) {
+  const { group, kind, plural, shortNames, categories, component, printerColumns } = definition;
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: {
+      name: `${plural}.${group}`,
+      // The schema's regular expressions must survive variable substitution when this file is itself delivered by GitOps.
+      annotations: { [annotations.substitute]: "disabled" },
+      labels: {
+        [labels.partOf]: "flux",
+        [labels.component]: component,
+        [labels.instance]: "flux-system",
+        [labels.version]: fluxVersion,
+        [labels.managedBy]: "flotilla", // `flux install` asks before it overrides
+      },
+    },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List`, shortNames, categories },
+      versions: definition.versions.map((version) => ({
+        name: version.name,
+        served: true,
+        storage: version.storage,
+        ...(version.deprecationWarning && { deprecated: true, deprecationWarning: version.deprecationWarning }),
+        additionalPrinterColumns: printerColumns,
+        subresources: { status: {} },
+        schema: { openAPIV3Schema: objectSchema(definition, version) },
+      })),
+    },
+  };
+}
+
+function objectSchema<Spec extends z.ZodObject, Status extends z.ZodObject>(
+  { description, spec, status, statusDefault }: Definition<Spec, Status>,
+  { formerSpecFields }: Version,
+): StructuralSchema {
+  const specSchema = toStructuralSchema(spec);
+  if (formerSpecFields) Object.assign(specSchema.properties ?? {}, toStructuralSchema(z.object(formerSpecFields)).properties);
+  return {
+    type: "object",
+    description,
+    properties: {
+      apiVersion: { type: "string", description: "Group and version of this object." },
+      kind: { type: "string", description: "Kind of this object." },
+      metadata: { type: "object" },
+      spec: specSchema,
+      status: { ...toStructuralSchema(status), default: statusDefault },
+    },
+  };
+}

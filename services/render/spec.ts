@@ -1,0 +1,22 @@
+/** The part of a Kustomization's spec that decides what its files render to (kustomize.toolkit.fluxcd.io/v1). */
+export type KustomizeSpec = {
+  targetNamespace?: string;
+  namePrefix?: string;
+  nameSuffix?: string;
+  patches?: { patch: string; target?: Selector }[];
+  images?: { name: string; newName?: string; newTag?: string; digest?: string }[];
+  components?: string[];
+  ignoreMissingComponents?: boolean;
+  commonMetadata?: { labels?: Record<string, string>; annotations?: Record<string, string> };
+  buildMetadata?: string[];
+};
+
+export type Selector = {
+  group?: string;
+  version?: string;
+  kind?: string;
+  name?: string;
+  namespace?: string;
+  labelSelector?: string;
+  annotationSelector?: string;
+};

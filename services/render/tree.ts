@@ -1,0 +1,63 @@
+/** An artifact's files, unpacked in memory. */
+import { hash } from "node:crypto";
+import type { TreeFiles } from "./module.ts";
+
+/** A tree that never changes. Paths are relative, with "/" between and without "./"; the root is "". */
+export class Tree {
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly sizeBytes: number;
+  /** Names in each directory, sorted; those of directories end in "/". */
+  private readonly directories: ReadonlyMap<string, readonly string[]>;
+  private readonly hashes = new Map<string, string>();
+
+  /**
+   * @param files paths as above; the caller has checked them (unpack.ts does)
+   * @param directories those that may be empty; the others follow from the files
+   */
+  constructor(files: Iterable<[path: string, content: Uint8Array]>, directories: Iterable<string> = []) {
+    this.files = new Map(files);
+    this.sizeBytes = this.files.values().reduce((sum, { length }) => sum + length, 0);
+    const names = new Map<string, Set<string>>([["", new Set()]]);
+    for (const path of this.files.keys()) addName(names, path, "");
+    for (const path of directories) addDirectory(names, path);
+    this.directories = new Map(names.entries().map(([path, set]) => [path, [...set].sort()]));
+  }
+
+  /** sha256 in hex of a file's content; undefined when there is no such file. */
+  hash(path: string): string | undefined {
+    const known = this.hashes.get(path);
+    if (known) return known;
+    const content = this.files.get(path);
+    if (!content) return undefined;
+    const digest = hash("sha256", content);
+    this.hashes.set(path, digest);
+    return digest;
+  }
+
+  isDirectory(path: string): boolean {
+    return this.directories.has(path);
+  }
+
+  /** The names in a directory; undefined when there is no such directory. */
+  list(path: string): readonly string[] | undefined {
+    return this.directories.get(path);
+  }
+
+  /** The tree in the form that crosses to a thread. */
+  transfer(): TreeFiles {
+    return { files: [...this.files], directories: [...this.directories.keys()].filter((path) => path !== "") };
+  }
+}
+
+function addDirectory(names: Map<string, Set<string>>, path: string): void {
+  if (names.has(path)) return;
+  names.set(path, new Set());
+  addName(names, path, "/");
+}
+
+function addName(names: Map<string, Set<string>>, path: string, mark: "" | "/"): void {
+  const cut = path.lastIndexOf("/");
+  const parent = cut < 0 ? "" : path.slice(0, cut);
+  addDirectory(names, parent);
+  names.get(parent)?.add(path.slice(cut + 1) + mark);
+}

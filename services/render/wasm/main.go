@@ -1,0 +1,82 @@
+//go:build wasip1
+
+// The renderer: kustomize, and what Flux does around it, as a WebAssembly reactor. Everything it knows comes in with a
+// call. Requests and replies are JSON; an artifact's files follow its JSON header as plain bytes.
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"net/http"
+	"unsafe"
+)
+
+// What the host may still read or write: an entry keeps its bytes from being collected.
+var buffers = map[uintptr][]byte{}
+
+// alloc gives the host a place to write a request to.
+//
+//go:wasmexport alloc
+func alloc(size uint32) uint32 {
+	return uint32(keep(make([]byte, max(size, 1))))
+}
+
+// release forgets a request or a reply.
+//
+//go:wasmexport release
+func release(at uint32) { delete(buffers, uintptr(at)) }
+
+// warm parses the built-in schemas, which costs more than most builds do.
+//
+//go:wasmexport warm
+func warm() {
+	http.DefaultTransport = noNetwork{}
+	resetSchemas()
+}
+
+// load keeps an artifact: a header's length in 4 bytes (little endian), the header, the contents one after the other.
+// The buffer becomes the artifact's own, so the host must not release it.
+//
+//go:wasmexport load
+func load(at, size uint32) uint64 {
+	input := taken(at, size)
+	delete(buffers, uintptr(at))
+	length := binary.LittleEndian.Uint32(input)
+	var header artifactHeader
+	if err := json.Unmarshal(input[4:4+length], &header); err != nil {
+		return answer(failure{Code: "request", Message: err.Error()}.reply())
+	}
+	artifacts[header.Digest] = newArtifact(header, input[4+length:])
+	return answer([]byte("{}"))
+}
+
+// drop forgets an artifact.
+//
+//go:wasmexport drop
+func drop(at, size uint32) { delete(artifacts, string(taken(at, size))) }
+
+// build renders one directory of a loaded artifact.
+//
+//go:wasmexport build
+func build(at, size uint32) uint64 {
+	var request buildRequest
+	if err := json.Unmarshal(taken(at, size), &request); err != nil {
+		return answer(failure{Code: "request", Message: err.Error()}.reply())
+	}
+	return answer(request.run())
+}
+
+func main() {}
+
+func taken(at, size uint32) []byte { return buffers[uintptr(at)][:size] }
+
+func keep(bytes []byte) uintptr {
+	at := uintptr(unsafe.Pointer(&bytes[0]))
+	buffers[at] = bytes
+	return at
+}
+
+// answer packs where a reply is and how long: address in the upper half, length in the lower.
+func answer(reply []byte) uint64 {
+	return uint64(keep(reply))<<32 | uint64(len(reply))
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// A readSet is all of an artifact that a build's result depends on.
+type readSet struct {
+	files       map[string]bool // looked at: their content counts, or that they are absent or directories
+	directories map[string]bool // listed: the names in them count
+}
+
+func newReadSet() readSet {
+	return readSet{files: map[string]bool{}, directories: map[string]bool{}}
+}
+
+func (s readSet) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string][]string{"files": sorted(s.files), "dirs": sorted(s.directories)})
+}
+
+func sorted(set map[string]bool) []string {
+	if len(set) == 0 {
+		return []string{}
+	}
+	return slices.Sorted(maps.Keys(set))
+}

@@ -1,0 +1,49 @@
+/** Who we are towards a Git server: what the Secret says, in a form a request can carry and no message repeats. */
+import { createHash } from "node:crypto";
+import { Fault } from "#protocol/errors/fault.ts";
+import type { Address } from "./address.ts";
+
+export type Credentials = {
+  /** The whole value of the Authorization header. */
+  authorization?: string;
+  /** PEM: a private authority, and the client's own certificate. */
+  ca?: string;
+  cert?: string;
+  key?: string;
+  /** Same credentials, same identity: connections are shared within one and never across. A digest, not a secret. */
+  identity: string;
+  /** Text with every credential in it taken out, or withheld altogether. */
+  redact(text: string): string;
+};
+
+/**
+ * Keys and their order of precedence are Flux's (fluxcd/pkg git/options.go, git/gogit/transport.go).
+ *
+ * @throws Fault AuthenticationFailed when the Secret contradicts itself
+ */
+export function readCredentials({ shown, ...address }: Address, data: Record<string, Uint8Array> = {}): Credentials {
+  const text = (key: string) => Buffer.from(data[key] ?? []).toString();
+  const bearer = text("bearerToken");
+  const username = ("bearerToken" in data ? "" : text("username")) || address.username;
+  const password = ("bearerToken" in data ? "" : text("password")) || address.password;
+  if (password && !username)
+    throw new Fault("AuthenticationFailed", shown, { detail: "the Secret has a password and no username" });
+  if (!/^[\x21-\x7e]*$/.test(bearer))
+    throw new Fault("AuthenticationFailed", shown, { detail: "bearerToken holds a space, a line end or a character outside ASCII" });
+
+  const basic = username && Buffer.from(`${username}:${password}`).toString("base64");
+  const authorization = basic ? `Basic ${basic}` : bearer && `Bearer ${bearer}`;
+  const [ca, cert, key] = [text("ca.crt") || text("caFile"), text("tls.crt"), text("tls.key")];
+  const secrets = [password, bearer, basic, key].filter((secret) => secret !== "");
+  return {
+    ...(authorization && { authorization }),
+    ...(ca && { ca }),
+    ...(cert && { cert }),
+    ...(key && { key }),
+    identity: createHash("sha256").update(JSON.stringify([authorization, ca, cert, key])).digest("hex"),
+    redact: (text) => (secrets.some((secret) => repeats(text, secret)) ? "(withheld: it repeats a credential)" : text),
+  };
+}
+
+// A server that is hostile, or reflects our headers, can put a credential into its answer.
+const repeats = (text: string, secret: string) => text.includes(secret) || text.includes(encodeURIComponent(secret));

@@ -1,0 +1,28 @@
+/** How much of a stranger's repository is looked at before it is refused: servers and repositories may be hostile. */
+export type Limits = {
+  /** What the server may send for one pack, and all of its objects when inflated. */
+  packBytes: number;
+  unpackedBytes: number;
+  /** One object: a file, a directory, a delta. */
+  objectBytes: number;
+  objects: number;
+  /** Files and directories of the commit, including those left out of the archive, and their contents inside it. */
+  files: number;
+  archivedBytes: number;
+  pathBytes: number;
+  /** Lines of ignore rules. */
+  patterns: number;
+};
+
+const mebi = 2 ** 20;
+
+export const defaultLimits: Limits = {
+  packBytes: 256 * mebi,
+  unpackedBytes: 1024 * mebi,
+  objectBytes: 100 * mebi, // GitHub's own limit for a file
+  objects: 500_000,
+  files: 100_000,
+  archivedBytes: 512 * mebi,
+  pathBytes: 4096, // PATH_MAX: longer ones could not be unpacked
+  patterns: 10_000,
+};

@@ -1,0 +1,325 @@
+/**
+ * One worker's hold on a cell: it claims partitions, renews its lease, and writes records under the fence of each
+ * partition's owner record. Writes of many actors leave in one atomic batch; one batch is under way at a time.
+ */
+import { deadlineMs, heartbeatMs, isSuspect, leaseMs } from "#machines/rules/lease.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { parseMailbox, parseOwn, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
+import { ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { sleep, type Clock } from "./clock.ts";
+import { LogError, type Log, type Message, type Stored } from "./log.ts";
+
+export type Hint = { to: ActorKey; kind: HintKind; body: unknown };
+
+/** One actor's news, kept together: its record (null: the actor is over) and what it tells other actors. */
+export type Write = { key: ActorKey; record: ActorRecord | null; hints: Hint[] };
+
+export type Delivered = { key: ActorKey; kind: HintKind; body: unknown; seq: number };
+
+export type Loaded = { key: ActorKey; record: ActorRecord } | { key: ActorKey; damage: string };
+
+export type CellOptions = {
+  worker: string;
+  clock: Clock;
+  /** Another worker owns what was ours, or nothing may be written any more: stop acting. */
+  onLost(reason: string): void;
+  /** How long a batch took, and how many messages it had. */
+  onCommit?(ms: number, messages: number): void;
+  onUnreadable?(subject: string, detail: string): void;
+  /** Somebody else holds the cell; we stand by. */
+  onWaiting?(worker: string): void;
+};
+
+type Pending = { messages: Message[]; partition?: number; resolve(): void; reject(error: Error): void };
+
+const mostMessages = 200;
+const hintTtlSeconds = 24 * 3600; // an undelivered hint older than this is repaired by the interval anyway
+const tombstoneTtlSeconds = 60;
+const catchUpMs = 5_000;
+const busyRetryMs = 50;
+
+export class Cell {
+  private readonly log: Log;
+  private readonly options: CellOptions;
+  private readonly tokens = new Map<number, { sequence: number; epoch: number }>();
+  private queue: Pending[] = [];
+  private flushing = false;
+  private closed = false;
+  private leaseUntilMs = 0;
+  private beatSequence = 0;
+  private beat = 0;
+  private scanned = 0;
+  private readonly cancels = new Map<string, () => void>();
+
+  constructor(log: Log, options: CellOptions) {
+    this.log = log;
+    this.options = options;
+  }
+
+  /** Waits until nobody else holds the cell, then takes every partition. */
+  async claim(): Promise<void> {
+    await this.waitForOthers();
+    await this.renew();
+    this.every("beat", heartbeatMs, () => this.renew());
+    const held = new Map<number, { sequence: number; epoch: number }>();
+    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn))
+      held.set(parseOwn(name), { sequence, epoch: epochOf(data) });
+    const messages: Message[] = Array.from({ length: partitionCount }, (_, partition) => ({
+      subject: subject.own(partition), data: this.ownData((held.get(partition)?.epoch ?? 0) + 1), expectLast: held.get(partition)?.sequence ?? 0,
+    }));
+    await this.insist(() => this.log.publishAll(messages.slice(0, partitionCount / 2)));
+    await this.insist(() => this.log.publishAll(messages.slice(partitionCount / 2)));
+    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn)) {
+      const own = ownRecord.safeParse(parseJson(data));
+      if (own.data?.worker !== this.options.worker) throw new LogError("fenced", `${name} was taken meanwhile`);
+      this.tokens.set(parseOwn(name), { sequence, epoch: own.data.epoch });
+    }
+  }
+
+  /** Every record of ours, and what could not be read as one. */
+  async *load(): AsyncIterable<Loaded> {
+    for await (const { subject: name, data } of this.log.scan(subject.everySnapshot)) {
+      if (data === "") continue; // a tombstone on its way out
+      let key: ActorKey;
+      try {
+        key = parseSnapshot(name);
+      } catch (thrown) {
+        this.options.onUnreadable?.(name, String(thrown));
+        continue;
+      }
+      try {
+        yield { key, record: parseActorRecord(JSON.parse(data)) };
+      } catch (thrown) {
+        yield { key, damage: thrown instanceof Error ? thrown.message.slice(0, 300) : "unreadable" };
+      }
+    }
+  }
+
+  /** Hands over every hint stored so far and from now on; some twice, so `seq` tells which were seen. */
+  async receive(deliver: (hint: Delivered) => void): Promise<void> {
+    const open = (stored: Stored) => {
+      try {
+        const { key, hint } = parseMailbox(stored.subject);
+        deliver({ key, kind: hint, body: JSON.parse(stored.data), seq: stored.sequence });
+      } catch (thrown) {
+        // A stranger's message never stops the worker.
+        this.options.onUnreadable?.(stored.subject, thrown instanceof Error ? thrown.message : String(thrown));
+      }
+    };
+    this.cancels.set("live", this.log.listen(subject.everyMailboxLive, open));
+    const catchUp = async () => {
+      // Only what a gap-free scan returned counts as seen; live messages may have been lost (ownership.md 7.6).
+      for await (const stored of this.log.scan(subject.everyMailbox, this.scanned + 1)) {
+        this.scanned = stored.sequence;
+        open(stored);
+      }
+    };
+    await this.insist(catchUp);
+    this.every("catchUp", catchUpMs, catchUp);
+  }
+
+  /** Resolves once everything is durable; rejects when it never will be. */
+  commit({ key, record, hints }: Write): Promise<void> {
+    const partition = partitionOf(key);
+    const token = this.tokens.get(partition);
+    if (!token || this.closed) return Promise.reject(new Fault("LeaseLost", `partition ${partition}`));
+    const snapshot: Message = record
+      ? { subject: subject.snapshot(key), data: JSON.stringify(record) }
+      : { subject: subject.snapshot(key), data: "", ttlSeconds: tombstoneTtlSeconds };
+    return this.enqueue([snapshot, ...hints.map(message)], partition);
+  }
+
+  /** A hint that belongs to no decision: what a watch or a webhook saw. */
+  send(hint: Hint): Promise<void> {
+    return this.enqueue([message(hint)]);
+  }
+
+  /** Call in the same tick as every write to the outside. @throws Fault LeaseLost */
+  guard(): void {
+    if (!this.holds()) throw new Fault("LeaseLost", this.options.worker);
+  }
+
+  holds(): boolean {
+    return !this.closed && this.options.clock.monoMs() < this.leaseUntilMs;
+  }
+
+  /** The epoch under which we own the key's partition. */
+  epochOf(key: ActorKey): number {
+    return this.tokens.get(partitionOf(key))?.epoch ?? 0;
+  }
+
+  /** Lets go: what is queued is written, then a successor need not wait for the lease to run out. */
+  async close(): Promise<void> {
+    while (this.queue.length > 0 || this.flushing) await sleep(this.options.clock, 5);
+    if (this.closed) return;
+    this.end();
+    const bye: Message = { subject: subject.member(this.options.worker), data: "", ttlSeconds: tombstoneTtlSeconds, expectLast: this.beatSequence };
+    await this.log.publish(bye).catch(() => undefined); // the lease runs out by itself
+  }
+
+  private end(): void {
+    this.closed = true;
+    for (const cancel of this.cancels.values()) cancel();
+    this.cancels.clear();
+    for (const { reject } of this.queue.splice(0)) reject(new Fault("LeaseLost", this.options.worker));
+  }
+
+  private lose(reason: string): void {
+    if (this.closed) return;
+    this.end();
+    this.options.onLost(reason);
+  }
+
+  private enqueue(messages: Message[], partition?: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ messages, resolve, reject, ...(partition !== undefined && { partition }) });
+      void this.flush();
+    });
+  }
+
+  private async flush(): Promise<void> {
+    if (this.flushing) return;
+    this.flushing = true;
+    try {
+      // One tick later: what other actors decide in this one leaves in the same batch.
+      await Promise.resolve();
+      while (this.queue.length > 0 && !this.closed) await this.write(this.take());
+    } finally {
+      this.flushing = false;
+    }
+  }
+
+  private take(): Pending[] {
+    let count = 0;
+    const end = this.queue.findIndex(({ messages }) => (count += messages.length) > mostMessages);
+    return this.queue.splice(0, end === -1 ? this.queue.length : Math.max(1, end));
+  }
+
+  private async write(batch: Pending[]): Promise<void> {
+    const startMs = this.options.clock.monoMs();
+    try {
+      await this.insist(() => this.log.publishAll(batch.flatMap((pending) => this.fenced(pending))), partitionsOf(batch));
+      for (const { resolve } of batch) resolve();
+      this.options.onCommit?.(this.options.clock.monoMs() - startMs, batch.length);
+    } catch (thrown) {
+      if (batch.length > 1) {
+        for (const pending of batch) await this.write([pending]); // one bad write must not take the others with it
+        return;
+      }
+      const [only] = batch;
+      if (thrown instanceof LogError && thrown.kind === "fenced") this.lose(`partition ${only?.partition}: ${thrown.message}`);
+      only?.reject(thrown instanceof Error ? thrown : new Fault("Unexpected", "commit", { cause: thrown }));
+    }
+  }
+
+  private fenced({ messages, partition }: Pending): Message[] {
+    const token = partition === undefined ? undefined : this.tokens.get(partition);
+    if (partition === undefined || !token) return messages;
+    const fence = { subject: subject.own(partition), sequence: token.sequence };
+    return messages.map((each) => ({ ...each, fence }));
+  }
+
+  /** Repeats what passes by itself. After a write without an answer, takes a new token first: the lost one must not land later. */
+  private async insist<T>(attempt: () => Promise<T>, partitions: number[] = []): Promise<T> {
+    for (let waitMs = busyRetryMs; ; waitMs = Math.min(waitMs * 2, 1_000)) {
+      try {
+        return await attempt();
+      } catch (thrown) {
+        if (!(thrown instanceof LogError) || this.closed || thrown.kind === "fenced" || thrown.kind === "refused") throw thrown;
+        await sleep(this.options.clock, waitMs);
+        if (thrown.kind === "unknown") await this.renewTokens(partitions);
+      }
+    }
+  }
+
+  private async renewTokens(partitions: number[]): Promise<void> {
+    for (const partition of partitions) {
+      const token = this.tokens.get(partition);
+      if (!token || this.closed) continue;
+      const next = token.epoch + 1;
+      const own: Message = { subject: subject.own(partition), data: this.ownData(next), expectLast: token.sequence };
+      const sequence = await this.insist(async () => {
+        try {
+          return await this.log.publish(own);
+        } catch (thrown) {
+          if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown;
+          // Refused: either our own earlier try had landed after all, or somebody else owns it now.
+          const stored = await this.log.read(subject.own(partition));
+          const held = ownRecord.safeParse(parseJson(stored?.data ?? ""));
+          if (stored && held.data?.worker === this.options.worker && held.data.epoch === next) return stored.sequence;
+          throw thrown;
+        }
+      });
+      this.tokens.set(partition, { sequence, epoch: next });
+    }
+  }
+
+  private async renew(): Promise<void> {
+    const sentAtMs = this.options.clock.monoMs();
+    const beat: Message = {
+      subject: subject.member(this.options.worker), data: JSON.stringify({ v: 1, worker: this.options.worker, beat: ++this.beat }),
+      ttlSeconds: 60, expectLast: this.beatSequence,
+    };
+    try {
+      this.beatSequence = await this.log.publish(beat);
+      this.leaseUntilMs = deadlineMs(sentAtMs);
+    } catch (thrown) {
+      if (!(thrown instanceof LogError) || thrown.kind !== "fenced") return; // the lease ages; nothing is written meanwhile
+      const stored = await this.log.read(beat.subject).catch(() => undefined);
+      if (stored?.data === beat.data || stored === undefined) this.beatSequence = stored?.sequence ?? 0;
+      else if (beatOf(stored.data) < this.beat && beatOf(stored.data) > 0) this.beatSequence = stored.sequence; // an earlier try landed late
+      else this.lose("another worker declared this one dead");
+    }
+  }
+
+  private async waitForOthers(): Promise<void> {
+    const { clock, worker, onWaiting } = this.options;
+    const seen = new Map<string, { sequence: number; atMs: number }>();
+    for (let first = true; ; first = false) {
+      let alive = "";
+      const names = new Set<string>();
+      for await (const { subject: name, sequence, data } of this.log.scan(subject.everyMember)) {
+        if (data === "" || name === subject.member(worker)) continue;
+        names.add(name);
+        const before = seen.get(name);
+        if (before?.sequence !== sequence) seen.set(name, { sequence, atMs: clock.monoMs() });
+        if (!isSuspect(seen.get(name)?.atMs ?? 0, clock.monoMs())) alive = name;
+      }
+      if (!alive) return;
+      if (first) onWaiting?.(alive.slice(subject.member("").length));
+      await sleep(clock, leaseMs / 8);
+    }
+  }
+
+  private every(name: string, ms: number, run: () => Promise<void>): void {
+    const { clock } = this.options;
+    const again = () => {
+      if (this.closed) return;
+      // A failure here is a failure to reach NATS: the next round tries again, and the lease tells when it matters.
+      const next = () => { if (!this.closed) this.cancels.set(name, clock.at(clock.nowMs() + ms, again)); };
+      run().then(next, next);
+    };
+    this.cancels.set(name, clock.at(clock.nowMs() + ms, again));
+  }
+
+  private ownData(epoch: number): string {
+    return JSON.stringify({ v: 1, worker: this.options.worker, epoch });
+  }
+}
+
+const message = ({ to, kind, body }: Hint): Message => ({ subject: subject.mailbox(to, kind), data: JSON.stringify(body), ttlSeconds: hintTtlSeconds });
+
+const partitionsOf = (batch: Pending[]): number[] => [...new Set(batch.flatMap(({ partition }) => (partition === undefined ? [] : [partition])))];
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const epochOf = (data: string): number => ownRecord.safeParse(parseJson(data)).data?.epoch ?? 0;
+
+const beatOf = (data: string): number => (parseJson(data) as { beat?: number } | undefined)?.beat ?? 0;

@@ -1,0 +1,158 @@
+/** The log on NATS JetStream. Batches are spoken by hand: the client's own drop the expectations (ownership.md 2.2). */
+import { randomUUID } from "node:crypto";
+import { JetStreamApiError, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
+import { republishPrefix, subject } from "#protocol/names/subject.ts";
+import { LogError, type LogErrorKind, type Log, type Message, type Stored } from "./log.ts";
+
+const timeoutMs = 1_000;
+const scanBatch = 1_000;
+const mostInBatch = 1_000;
+
+/** Makes the cell's stream when it is missing; an existing one keeps its own replicas and limits. */
+export async function openNatsLog(connection: NatsConnection, stream: string, replicas = 1): Promise<Log> {
+  const jsm = await jetstreamManager(connection, { timeout: 5_000 });
+  const wanted: Partial<StreamConfig> & { name: string } = {
+    name: stream, subjects: [subject.every], num_replicas: replicas, max_msgs_per_subject: 1, max_msg_size: 512 * 1024,
+    allow_direct: true, allow_atomic: true, allow_msg_ttl: true, allow_rollup_hdrs: true,
+    republish: { src: "fl.>", dest: `${republishPrefix}.>` },
+  };
+  await jsm.streams.info(stream).catch(async (thrown: unknown) => {
+    if (!(thrown instanceof JetStreamApiError) || thrown.code !== streamNotFound) throw thrown;
+    return jsm.streams.add(wanted);
+  });
+  return new NatsLog(connection, jsm, stream);
+}
+
+const streamNotFound = 10_059;
+
+class NatsLog implements Log {
+  private readonly connection: NatsConnection;
+  private readonly jsm: JetStreamManager;
+  private readonly stream: string;
+
+  constructor(connection: NatsConnection, jsm: JetStreamManager, stream: string) {
+    this.connection = connection;
+    this.jsm = jsm;
+    this.stream = stream;
+  }
+
+  async publish(message: Message): Promise<number> {
+    return sequenceOf(await this.request(message.subject, message.data, headersOf(message)));
+  }
+
+  async publishAll(messages: Message[]): Promise<number> {
+    const last = messages.at(-1);
+    if (!last) throw new RangeError("an empty batch");
+    if (messages.length > mostInBatch) throw new RangeError(`a batch of ${messages.length}`);
+    if (messages.length === 1) return this.publish(last);
+    const id = randomUUID();
+    let answer: Msg | undefined;
+    for (const [index, message] of messages.entries()) {
+      const batched = headersOf(message);
+      batched.set("Nats-Batch-Id", id);
+      batched.set("Nats-Batch-Sequence", String(index + 1));
+      if (message === last) batched.set("Nats-Batch-Commit", "1");
+      // The first asks for an answer too: a batch the server will not open is known before the rest is sent.
+      if (index === 0) {
+        const opened = await this.request(message.subject, message.data, batched);
+        if (opened.data.length > 0) sequenceOf(opened);
+      } else if (message === last) answer = await this.request(message.subject, message.data, batched);
+      else this.send(message, batched);
+    }
+    return sequenceOf(answer as Msg);
+  }
+
+  async read(name: string): Promise<Stored | undefined> {
+    // Through the leader: a direct get may be answered by a replica that lags behind (ADR-8).
+    const found = await this.jsm.streams.getMessage(this.stream, { last_by_subj: name }).catch((thrown: unknown) => {
+      if (thrown instanceof JetStreamApiError && thrown.code === noMessage) return null;
+      throw logError(thrown);
+    });
+    return found ? { subject: found.subject, sequence: found.seq, data: found.string(), headers: plain(found.header) } : undefined;
+  }
+
+  async *scan(filter: string, fromSequence = 1): AsyncIterable<Stored> {
+    for (let next = fromSequence; ; ) {
+      let count = 0;
+      try {
+        const batch = await this.jsm.direct.getBatch(this.stream, { seq: next, batch: scanBatch, next_by_subj: filter });
+        for await (const found of batch) {
+          count++;
+          next = found.seq + 1;
+          yield { subject: found.subject, sequence: found.seq, data: found.string(), headers: plain(found.header) };
+        }
+      } catch (thrown) {
+        if (!isNothingFound(thrown)) throw logError(thrown);
+      }
+      if (count < scanBatch) return;
+    }
+  }
+
+  listen(filter: string, receive: (stored: Stored) => void): () => void {
+    const subscription = this.connection.subscribe(filter, {
+      callback: (error, message) => {
+        if (error) return; // what a subscription misses, the next scan finds
+        const sequence = Number(message.headers?.get("Nats-Sequence"));
+        if (Number.isInteger(sequence) && sequence > 0)
+          receive({ subject: message.subject, sequence, data: message.string(), headers: plain(message.headers) });
+      },
+    });
+    return () => subscription.unsubscribe();
+  }
+
+  private send(message: Message, withHeaders: MsgHdrs): void {
+    try {
+      this.connection.publish(message.subject, message.data, { headers: withHeaders });
+    } catch (thrown) {
+      throw logError(thrown);
+    }
+  }
+
+  private request(name: string, data: string, withHeaders: MsgHdrs): Promise<Msg> {
+    return this.connection.request(name, data, { headers: withHeaders, timeout: timeoutMs }).catch((thrown: unknown) => {
+      throw logError(thrown);
+    });
+  }
+}
+
+function headersOf({ fence, expectLast, ttlSeconds, headers: given }: Message): MsgHdrs {
+  const made = headers();
+  for (const [name, value] of Object.entries(given ?? {})) made.set(name, value);
+  if (fence) {
+    made.set("Nats-Expected-Last-Subject-Sequence", String(fence.sequence));
+    made.set("Nats-Expected-Last-Subject-Sequence-Subject", fence.subject);
+  } else if (expectLast !== undefined) made.set("Nats-Expected-Last-Subject-Sequence", String(expectLast));
+  if (ttlSeconds !== undefined) made.set("Nats-TTL", `${ttlSeconds}s`);
+  return made;
+}
+
+function sequenceOf(answer: Msg): number {
+  const { seq, error } = answer.json<{ seq?: number; error?: { err_code?: number; description?: string } }>();
+  if (error) throw new LogError(kindOf(error.err_code ?? 0), error.description ?? "refused");
+  return seq ?? 0;
+}
+
+const noMessage = 10_037;
+const wrongLastSequence = 10_071;
+// In flight on the same fence, batch limits, no leader, not yet ready: all pass by themselves.
+const passing = new Set([10_164, 10_163, 10_210, 10_008, 10_009, 10_076, 10_039, 10_077]);
+
+const kindOf = (code: number): LogErrorKind => (code === wrongLastSequence ? "fenced" : passing.has(code) ? "busy" : "refused");
+
+function logError(thrown: unknown): LogError {
+  if (thrown instanceof LogError) return thrown;
+  if (thrown instanceof JetStreamApiError) return new LogError(kindOf(thrown.code), thrown.message, thrown);
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  // "no responders": nobody took it, so nothing was stored.
+  return new LogError(/responders|not enabled/i.test(text) ? "busy" : "unknown", text, thrown);
+}
+
+const isNothingFound = (thrown: unknown): boolean =>
+  thrown instanceof Error && (/no (messages|results)|not found|404/i.test(thrown.message) || (thrown as { code?: number }).code === 404);
+
+function plain(from: MsgHdrs | undefined): Record<string, string> {
+  const out: Record<string, string> = {};
+  for (const [name, values] of from ?? []) if (values[0] !== undefined) out[name] = values[0];
+  return out;
+}

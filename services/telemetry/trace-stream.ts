@@ -1,0 +1,56 @@
+/** The stream that keeps finished spans for a week: made here, written here; read in trace-store.ts. */
+import { jetstream, jetstreamManager, JetStreamApiError, type StreamConfig } from "@nats-io/jetstream";
+import type { NatsConnection } from "nats";
+import { Fault } from "#protocol/errors/fault.ts";
+import { stream, subject } from "#protocol/names/subject.ts";
+import { traceIndex } from "#protocol/trace/subject.ts";
+import type { PublishTrace } from "./trace-writer.ts";
+
+const weekMs = 7 * 24 * 3_600_000;
+const nanosPerMs = 1e6;
+const publishTimeoutMs = 2_000;
+
+export type TraceStreamOptions = {
+  /** As many as the cell's stream has; 1 when embedded. */
+  replicas?: number;
+  /** The oldest spans go first when it is full. */
+  maxBytes?: number;
+};
+
+/** Creates the stream, or brings an existing one to these settings. */
+export async function ensureTraceStream(
+  connection: NatsConnection,
+  { replicas = 1, maxBytes = 512 << 20 }: TraceStreamOptions = {},
+): Promise<void> {
+  const { streams } = await jetstreamManager(connection);
+  const settings = {
+    subjects: [subject.everyTrace, traceIndex.every],
+    max_age: weekMs * nanosPerMs,
+    max_bytes: maxBytes,
+    // Bounds one trace, and one line of the index, to what a reader takes in one request.
+    max_msgs_per_subject: 1024,
+    discard: "old",
+    allow_direct: true,
+    num_replicas: replicas,
+    compression: "s2",
+  } satisfies Partial<StreamConfig>;
+  try {
+    await streams.add({ name: stream.traces, retention: "limits", storage: "file", ...settings });
+  } catch (error) {
+    if (!(error instanceof JetStreamApiError && error.code === streamNameInUse)) throw error;
+    await streams.update(stream.traces, settings);
+  }
+}
+
+/** JetStream's error code for a stream that exists with other settings. */
+const streamNameInUse = 10058;
+
+/** Stores one message, or rejects within two seconds. */
+export function tracePublisher(connection: NatsConnection): PublishTrace {
+  const client = jetstream(connection, { timeout: publishTimeoutMs });
+  return async (subject, body) => {
+    // While the connection is down the client would keep the message for later; our queue is the bounded place for that.
+    if (connection.isClosed()) throw new Fault("StorageFailed", subject, { detail: "the connection to NATS is closed" });
+    await client.publish(subject, body, { timeout: publishTimeoutMs });
+  };
+}

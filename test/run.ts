@@ -1,0 +1,90 @@
+/**
+ * Runs the tests: `npm test` all of them, after setting up the real parts; `fast` those that need none; `check` types, lint
+ * and dead code. Further words choose the files whose path contains one of them: `npm test -- services/render`.
+ *
+ * A test that needs a real part (an API server, nats-server, git, the renderer) is in a file named `*.real.test.ts`, or under
+ * test/contract or test/system. The last lines printed are the test runner's summary, and its verdict is the exit code.
+ */
+import { spawn } from "node:child_process";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startControlPlane } from "../deploy/local/control-plane.ts";
+import { startNats } from "../deploy/local/nats.ts";
+import { tools } from "../deploy/local/tools.ts";
+
+const root = join(import.meta.dirname, "..");
+const checks = "test/kit/checks.test.ts";
+const isReal = (file: string) => /\.real\.test\.ts$|^test\/(contract|system)\//.test(file);
+
+const modes = {
+  all: { includes: () => true, timeoutMs: 300_000, setUp: startRealParts },
+  fast: { includes: (file: string) => file !== checks && !isReal(file), timeoutMs: 60_000, setUp: nothing },
+  check: { includes: (file: string) => file === checks, timeoutMs: 300_000, setUp: nothing },
+};
+
+const [word = "", ...words] = process.argv.slice(2);
+const mode = word in modes ? modes[word as keyof typeof modes] : modes.all;
+const wanted = word === "" || word in modes ? words : [word, ...words];
+
+const files = globSync("{protocol,machines,services,deploy,test}/**/*.test.ts", { cwd: root })
+  .filter((file) => mode.includes(file) && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
+  .sort();
+if (files.length === 0) {
+  process.stderr.write(`no test file's path contains ${wanted.join(" or ")}\n`);
+  process.exit(1);
+}
+
+const over = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => over.abort());
+const { env, tearDown } = await mode.setUp(files);
+try {
+  process.exitCode = over.signal.aborted ? 130 : await runTests(files, env);
+} finally {
+  await tearDown();
+}
+
+type SetUp = { env: NodeJS.ProcessEnv; tearDown: () => Promise<void> };
+
+async function nothing(_files: string[]): Promise<SetUp> {
+  return { env: {}, tearDown: async () => {} };
+}
+
+/** One of each for all test files: a test makes namespaces and names of its own in them. */
+async function startRealParts(files: string[]): Promise<SetUp> {
+  if (!files.some(isReal)) return nothing(files);
+  const startedMs = performance.now();
+  const say = (line: string) => process.stdout.write(`set-up: ${line}\n`);
+  const path = await tools(["nats-server", "kubectl"], say);
+  const dir = mkdtempSync(join(tmpdir(), "flotilla-tests-"));
+  const [nats, cluster] = await Promise.all([
+    startNats({ dir: join(dir, "nats") }),
+    startControlPlane({ dir: join(dir, "cluster"), audit: true, onProgress: say }),
+  ]);
+  say(`control plane and nats-server ready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  return {
+    env: {
+      FLOTILLA_TEST_KUBECONFIG: cluster.kubeconfig,
+      FLOTILLA_TEST_AUDIT_LOG: cluster.auditLog,
+      FLOTILLA_TEST_NATS_URL: nats.url,
+      FLOTILLA_TEST_NATS_TOKEN: nats.token,
+      FLOTILLA_NATS_SERVER: path["nats-server"],
+      FLOTILLA_KUBECTL: path.kubectl,
+    },
+    async tearDown() {
+      await Promise.all([cluster.stop(), nats.stop()]);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function runTests(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  // two at a time, for the real parts need room too; no file may hold up the others for ever
+  const args = ["--test", "--test-reporter=spec", "--test-concurrency=2", `--test-timeout=${mode.timeoutMs}`, ...files];
+  return new Promise((resolve, reject) => {
+    const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } });
+    over.signal.addEventListener("abort", () => runner.kill("SIGTERM"));
+    runner.on("error", reject);
+    runner.on("exit", (code) => resolve(code ?? 130));
+  });
+}
