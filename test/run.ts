@@ -9,6 +9,7 @@ import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildWasm } from "#services/render/wasm-file.ts";
 import { startControlPlane } from "../deploy/local/control-plane.ts";
 import { startNats } from "../deploy/local/nats.ts";
 import { tools } from "../deploy/local/tools.ts";
@@ -56,6 +57,7 @@ async function startRealParts(files: string[]): Promise<SetUp> {
   const startedMs = performance.now();
   const say = (line: string) => process.stdout.write(`set-up: ${line}\n`);
   const path = await tools(["nats-server", "kubectl"], say);
+  await buildWasm(say);
   const dir = mkdtempSync(join(tmpdir(), "flotilla-tests-"));
   const [nats, cluster] = await Promise.all([
     startNats({ dir: join(dir, "nats") }),

@@ -49,7 +49,9 @@ export const condition = z
   .object({
     type: z
       .string()
-      .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$/)
+      .regex(
+        /^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$/,
+      )
       .max(316)
       .describe("What the condition is about."),
     status: z.enum(["True", "False", "Unknown"]).describe("Whether it holds."),
@@ -86,7 +88,8 @@ export type NewCondition = {
 export function setCondition(list: readonly Condition[], said: NewCondition, nowIso: string): Condition[] {
   const next = { ...said, message: cut(said.message) };
   const before = list.find(({ type }) => type === said.type);
-  const unmoved = before && before.status === next.status && before.reason === next.reason && before.message === next.message;
+  const unmoved =
+    before && before.status === next.status && before.reason === next.reason && before.message === next.message;
   const lastTransitionTime = unmoved ? before.lastTransitionTime : toSecond(nowIso);
   return [...list.filter(({ type }) => type !== said.type), { ...next, lastTransitionTime }].sort(byImportance);
 }

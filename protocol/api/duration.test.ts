@@ -22,11 +22,18 @@ const read = [
   { text: "2562047h47m16.854775808s", throws: true, why: "a nanosecond more" },
   { text: `${"1".repeat(100)}s`, throws: true, why: "longer than any sensible text" },
   { text: "9999999h", throws: true, why: "longer than Go can hold" },
-  ...["", "10", "m", "1 m", " 1m", "1m ", "-1m", "+1m", "1d", "1h30", "m1", "1..5s", "."].map((text) => ({ text, throws: true })),
+  ...["", "10", "m", "1 m", " 1m", "1m ", "-1m", "+1m", "1d", "1h30", "m1", "1..5s", "."].map((text) => ({
+    text,
+    throws: true,
+  })),
 ];
 for (const { text, ms, throws, why = "" } of read as { text: string; ms?: number; throws?: true; why?: string }[])
   test(`[API10] "${text}" -> ${throws ? "InvalidObject" : `${ms} ms`} ${why}`, () => {
-    if (throws) assert.throws(() => parseDuration(text), (fault) => fault instanceof Fault && fault.code === "InvalidObject");
+    if (throws)
+      assert.throws(
+        () => parseDuration(text),
+        (fault) => fault instanceof Fault && fault.code === "InvalidObject",
+      );
     else assert.equal(parseDuration(text), ms);
   });
 
@@ -48,7 +55,8 @@ const written = [
   { ms: 90_000_000, text: "25h0m0s", why: "Go knows no days" },
   { ms: -1_500, text: "-1.5s" },
 ];
-for (const { ms, text, why = "" } of written) test(`[API11] ${ms} ms -> ${text} ${why}`, () => assert.equal(formatDuration(ms), text));
+for (const { ms, text, why = "" } of written)
+  test(`[API11] ${ms} ms -> ${text} ${why}`, () => assert.equal(formatDuration(ms), text));
 
 test("[API11] what is written reads back as the same number of milliseconds", () => {
   fc.assert(fc.property(fc.nat(2 ** 40), (ms) => assert.equal(parseDuration(formatDuration(ms)), ms)));

@@ -2,7 +2,14 @@
 import { Fault } from "#protocol/errors/fault.ts";
 
 const unitNs = {
-  h: 3_600_000_000_000n, m: 60_000_000_000n, s: 1_000_000_000n, ms: 1_000_000n, us: 1_000n, µs: 1_000n, μs: 1_000n, ns: 1n,
+  h: 3_600_000_000_000n,
+  m: 60_000_000_000n,
+  s: 1_000_000_000n,
+  ms: 1_000_000n,
+  us: 1_000n,
+  µs: 1_000n,
+  μs: 1_000n,
+  ns: 1n,
 } as const;
 
 /** Go counts in an int64 of nanoseconds: about 292 years. */
@@ -28,7 +35,9 @@ export function parseDuration(text: string): number {
       read += part.length;
     }
   if (read === 0 || read !== text.length || ns > longestNs)
-    throw new Fault("InvalidObject", "duration", { detail: `not a duration such as 10m or 1h30m: ${text.slice(0, longestText)}` });
+    throw new Fault("InvalidObject", "duration", {
+      detail: `not a duration such as 10m or 1h30m: ${text.slice(0, longestText)}`,
+    });
   return Number(ns / 1_000_000n) + Number(ns % 1_000_000n) / 1e6;
 }
 
@@ -40,10 +49,12 @@ export function formatDuration(ms: number): string {
   if (ns < 1e3) return `${ns}ns`;
   if (ns < 1e6) return `${ns / 1e3}µs`;
   if (ns < 1e9) return `${ns / 1e6}ms`;
-  // Apart from the rest, since together they may exceed what a number holds exactly; within half a nanosecond it is whole.
+  // Apart from the rest, since together they may exceed what a number holds exactly. Half a nanosecond is a whole one.
   const wholeMs = Math.floor(ms + 5e-7);
   const rest = Math.max(0, Math.round((ms - wholeMs) * 1e6));
-  const fraction = String((wholeMs % 1_000) * 1e6 + rest).padStart(9, "0").replace(/0+$/, "");
+  const fraction = String((wholeMs % 1_000) * 1e6 + rest)
+    .padStart(9, "0")
+    .replace(/0+$/, "");
   const wholeSeconds = Math.floor(wholeMs / 1_000);
   const seconds = `${wholeSeconds % 60}${fraction && `.${fraction}`}s`;
   const minutes = Math.floor(wholeSeconds / 60);

@@ -9,7 +9,10 @@ const include = z
   .object({
     repository: localReference().describe("The other GitRepository."),
     fromPath: z.string().optional().describe("Directory of its artifact to copy; the whole of it when absent."),
-    toPath: z.string().optional().describe("Directory of this artifact to copy to; the other repository's name when absent."),
+    toPath: z
+      .string()
+      .optional()
+      .describe("Directory of this artifact to copy to; the other repository's name when absent."),
   })
   .describe("Part of another GitRepository's artifact, copied into this one's.");
 
@@ -32,14 +35,17 @@ const spec = z
     secretRef: localReference()
       .optional()
       .describe(
-        "Secret with the credentials: `username` and `password`, or `bearerToken`, for HTTPS, and `ca.crt` for a private " +
+        "Secret with the credentials: `username` and `password`, or `bearerToken`, for HTTPS, `ca.crt` for a private " +
           "authority; `identity` and `known_hosts` for SSH.",
       ),
     provider: z
       .enum(["generic", "aws", "azure", "github"])
       .optional()
       .describe("Who vouches for the credentials; `generic` when absent: what is in the Secret is used as it is."),
-    serviceAccountName: z.string().optional().describe("ServiceAccount whose identity is used, with provider `aws` or `azure`."),
+    serviceAccountName: z
+      .string()
+      .optional()
+      .describe("ServiceAccount whose identity is used, with provider `aws` or `azure`."),
     ref: reference
       .optional()
       .describe("What to follow: the first given of commit, name, tag, semver, branch; branch `master` when absent."),
@@ -49,11 +55,15 @@ const spec = z
           .enum(["head", "HEAD", "Tag", "TagAndHEAD"])
           .default("HEAD")
           .describe("What must be signed: the commit, the tag, or both. `head` is an older spelling of `HEAD`."),
-        secretRef: localReference().describe("Secret with the trusted public keys: PGP under `*.asc`, SSH under `*.sshpub`."),
+        secretRef: localReference().describe(
+          "Secret with the trusted public keys: PGP under `*.asc`, SSH under `*.sshpub`.",
+        ),
       })
       .optional()
       .describe("Signatures to demand before anything is published."),
-    proxySecretRef: localReference().optional().describe("Secret with the `address` of a proxy, its `username` and `password`."),
+    proxySecretRef: localReference()
+      .optional()
+      .describe("Secret with the `address` of a proxy, its `username` and `password`."),
     ignore: z
       .string()
       .optional()
@@ -65,7 +75,9 @@ const spec = z
   })
   .meta(
     validations({
-      rule: "!has(self.serviceAccountName) || (has(self.provider) && (self.provider == 'azure' || self.provider == 'aws'))",
+      rule:
+        "!has(self.serviceAccountName) || " +
+        "(has(self.provider) && (self.provider == 'azure' || self.provider == 'aws'))",
       message: "serviceAccountName can only be set when provider is 'azure' or 'aws'",
     }),
   )
@@ -81,7 +93,10 @@ const status = z
     observedIgnore: z.string().optional().describe("`spec.ignore` the artifact was made with."),
     observedInclude: z.array(include).optional().describe("`spec.include` the artifact was made with."),
     observedRecurseSubmodules: z.boolean().optional().describe("`spec.recurseSubmodules` the artifact was made with."),
-    observedSparseCheckout: z.array(z.string()).optional().describe("`spec.sparseCheckout` the artifact was made with."),
+    observedSparseCheckout: z
+      .array(z.string())
+      .optional()
+      .describe("`spec.sparseCheckout` the artifact was made with."),
     sourceVerificationMode: z.string().optional().describe("What was last verified."),
   })
   .describe("What was fetched.");
@@ -103,7 +118,11 @@ export const gitRepository = defineKind({
         "v1beta2 GitRepository is deprecated, use v1; spec.accessFrom and spec.gitImplementation have no effect",
       formerSpecFields: {
         accessFrom: z
-          .object({ namespaceSelectors: z.array(z.object({ matchLabels: stringMap().optional().describe("Labels of the namespace.") })) })
+          .object({
+            namespaceSelectors: z.array(
+              z.object({ matchLabels: stringMap().optional().describe("Labels of the namespace.") }),
+            ),
+          })
           .describe("Dropped: access across namespaces is a matter of the installation.")
           .optional(),
         gitImplementation: z.enum(["go-git", "libgit2"]).optional().describe("Dropped: there is one implementation."),
@@ -111,8 +130,15 @@ export const gitRepository = defineKind({
     },
   ],
   conditions: [
-    "Ready", "Reconciling", "Stalled", "ArtifactInStorage", "ArtifactOutdated",
-    "FetchFailed", "StorageOperationFailed", "IncludeUnavailable", "SourceVerified",
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "ArtifactInStorage",
+    "ArtifactOutdated",
+    "FetchFailed",
+    "StorageOperationFailed",
+    "IncludeUnavailable",
+    "SourceVerified",
   ],
   printerColumns: [
     { name: "URL", type: "string", jsonPath: ".spec.url" },

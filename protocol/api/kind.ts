@@ -37,7 +37,10 @@ type Definition<Spec, Status> = {
   example: Record<string, unknown>;
 };
 
-export type Kind<Spec extends z.ZodObject = z.ZodObject, Status extends z.ZodObject = z.ZodObject> = Definition<Spec, Status> & {
+export type Kind<Spec extends z.ZodObject = z.ZodObject, Status extends z.ZodObject = z.ZodObject> = Definition<
+  Spec,
+  Status
+> & {
   /** Group and stored version: what is written, listed and watched. */
   apiVersion: string;
   /** @throws Fault InvalidObject whose detail names the field; fields the kind does not know are left out */
@@ -96,7 +99,9 @@ export function defineKind<Spec extends z.ZodObject, Status extends z.ZodObject>
 
 /** `Kind/namespace/name` as far as the value says. */
 function subject(kind: string, value: unknown): string {
-  const named = z.object({ metadata: z.object({ name: z.string(), namespace: z.string().optional() }) }).safeParse(value);
+  const named = z
+    .object({ metadata: z.object({ name: z.string(), namespace: z.string().optional() }) })
+    .safeParse(value);
   if (!named.success) return kind;
   const { name, namespace } = named.data.metadata;
   return [kind, namespace, name].filter(Boolean).join("/");
@@ -106,7 +111,9 @@ function subject(kind: string, value: unknown): string {
 function firstFault({ issues }: z.ZodError): string {
   const [issue] = issues;
   if (!issue) return "not readable";
-  const path = issue.path.map((step, i) => (typeof step === "number" ? `[${step}]` : `${i ? "." : ""}${String(step)}`)).join("");
+  const path = issue.path
+    .map((step, i) => (typeof step === "number" ? `[${step}]` : `${i ? "." : ""}${String(step)}`))
+    .join("");
   return `${path || "object"}: ${issue.message}${issues.length > 1 ? ` (and ${issues.length - 1} more)` : ""}`;
 }
 
@@ -115,14 +122,16 @@ export type CustomResourceDefinition = ReturnType<typeof customResourceDefinitio
 /** The Flux release whose resources these are: `flux check` and `flux version` print it as the distribution. */
 const fluxVersion = "v2.9.4";
 
-function customResourceDefinition<Spec extends z.ZodObject, Status extends z.ZodObject>(definition: Definition<Spec, Status>) {
+function customResourceDefinition<Spec extends z.ZodObject, Status extends z.ZodObject>(
+  definition: Definition<Spec, Status>,
+) {
   const { group, kind, plural, shortNames, categories, component, printerColumns } = definition;
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
     metadata: {
       name: `${plural}.${group}`,
-      // The schema's regular expressions must survive variable substitution when this file is itself delivered by GitOps.
+      // The schema's regular expressions must survive variable substitution when this file is delivered by GitOps too.
       annotations: { [annotations.substitute]: "disabled" },
       labels: {
         [labels.partOf]: "flux",
@@ -154,7 +163,8 @@ function objectSchema<Spec extends z.ZodObject, Status extends z.ZodObject>(
   { formerSpecFields }: Version,
 ): StructuralSchema {
   const specSchema = toStructuralSchema(spec);
-  if (formerSpecFields) Object.assign(specSchema.properties ?? {}, toStructuralSchema(z.object(formerSpecFields)).properties);
+  if (formerSpecFields)
+    Object.assign(specSchema.properties ?? {}, toStructuralSchema(z.object(formerSpecFields)).properties);
   return {
     type: "object",
     description,

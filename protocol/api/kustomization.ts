@@ -29,7 +29,9 @@ const oneKubeConfig = "exactly one of spec.kubeConfig.configMapRef or spec.kubeC
 
 const kubeConfig = z
   .object({
-    configMapRef: localReference().optional().describe("ConfigMap that says how to reach the cluster with a workload identity."),
+    configMapRef: localReference()
+      .optional()
+      .describe("ConfigMap that says how to reach the cluster with a workload identity."),
     secretRef: z
       .object({
         name: z.string().describe("Name of the Secret."),
@@ -76,17 +78,27 @@ const spec = z
     retryInterval: duration().optional().describe("How soon to try again after a failure; `interval` when absent."),
     timeout: duration()
       .optional()
-      .describe("Longest time for one run, waiting for health included; 30 s less than `interval` when absent, at least 30 s."),
+      .describe(
+        "Longest time for one run, waiting for health included; 30 s less than `interval` when absent, at least 30 s.",
+      ),
     prune: z.boolean().describe("Delete what was applied and is no longer in the source."),
     deletionPolicy: z
       .enum(["MirrorPrune", "Delete", "WaitForTermination", "Orphan"])
       .optional()
-      .describe("What becomes of the applied objects when this one is deleted; `MirrorPrune`: as `prune` says, when absent."),
-    wait: z.boolean().optional().describe("Wait until all applied objects are healthy; `healthChecks` has no effect then."),
+      .describe(
+        "What becomes of the applied objects when this one is deleted; `MirrorPrune`: as `prune` says, when absent.",
+      ),
+    wait: z
+      .boolean()
+      .optional()
+      .describe("Wait until all applied objects are healthy; `healthChecks` has no effect then."),
     healthChecks: z.array(healthCheck).optional().describe("Objects to wait for."),
     healthCheckExprs: z.array(healthCheckExpression).optional().describe("How to tell the health of custom resources."),
     dependsOn: z.array(dependency).optional().describe("Kustomizations that must be ready first."),
-    force: z.boolean().default(false).describe("Delete and create an object anew when an immutable field of it changed."),
+    force: z
+      .boolean()
+      .default(false)
+      .describe("Delete and create an object anew when an immutable field of it changed."),
     suspend: z.boolean().optional().describe("Do nothing until this is taken away."),
     targetNamespace: z.string().min(1).max(63).optional().describe("Namespace all objects are put into."),
     namePrefix: z.string().min(1).max(200).optional().describe("Put before the name of every object."),
@@ -94,7 +106,10 @@ const spec = z
     commonMetadata: commonMetadata.optional().describe("Labels and annotations every object gets."),
     images: z.array(image).optional().describe("Container images to replace."),
     patches: z.array(patch).optional().describe("Changes to the built objects."),
-    components: z.array(z.string()).optional().describe("Kustomize components to include: directories relative to `path`."),
+    components: z
+      .array(z.string())
+      .optional()
+      .describe("Kustomize components to include: directories relative to `path`."),
     ignoreMissingComponents: z.boolean().optional().describe("Leave out components that are not in the source."),
     buildMetadata: z
       .array(z.enum(["originAnnotations", "transformerAnnotations"]))
@@ -105,7 +120,10 @@ const spec = z
       .object({
         provider: z.enum(["sops"]).describe("How the manifests are encrypted."),
         secretRef: localReference().optional().describe("Secret with the keys."),
-        serviceAccountName: z.string().optional().describe("ServiceAccount whose cloud identity opens the key service."),
+        serviceAccountName: z
+          .string()
+          .optional()
+          .describe("ServiceAccount whose cloud identity opens the key service."),
       })
       .optional()
       .describe("How to decrypt manifests."),
@@ -163,8 +181,8 @@ export const kustomization = defineKind({
       name: "v1beta2",
       storage: false,
       deprecationWarning:
-        "v1beta2 Kustomization is deprecated, use v1; spec.validation has no effect, and spec.patchesStrategicMerge and " +
-        "spec.patchesJson6902 are dropped: write them as spec.patches",
+        "v1beta2 Kustomization is deprecated, use v1; spec.validation has no effect, and " +
+        "spec.patchesStrategicMerge and spec.patchesJson6902 are dropped: write them as spec.patches",
       formerSpecFields: {
         validation: z.enum(["none", "client", "server"]).optional().describe("Dropped: the server always validates."),
         patchesStrategicMerge: z.array(freeForm()).optional().describe("Dropped: use `patches`."),

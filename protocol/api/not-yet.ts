@@ -1,4 +1,4 @@
-/** Fields that are accepted and not yet acted on in this release, so that a unit can say so instead of passing over them. */
+/** Fields that this release accepts and does not yet act on, so that a unit can say so instead of passing over them. */
 import { Fault } from "#protocol/errors/fault.ts";
 
 type Entry = {
@@ -50,9 +50,10 @@ export const notYet: Readonly<Record<string, readonly Entry[]>> = {
 };
 
 /** Every field of the object that is not yet acted on: for a Warning event. */
-export const notYetActedOn = (kind: string, object: unknown): string[] => askedOf(kind, object).map(({ field }) => field);
+export const notYetActedOn = (kind: string, object: unknown): string[] =>
+  askedOf(kind, object).map(({ field }) => field);
 
-/** Why nothing may be done for the object at all; none when a warning is enough. The subject is `Kind/namespace/name`. */
+/** Why nothing may be done for the object at all; none when a warning is enough. Subject: `Kind/namespace/name`. */
 export function notYetFault(subject: string, kind: string, object: unknown): Fault | undefined {
   const fields = askedOf(kind, object).flatMap(({ field, without }) => (without === "refuse" ? [field] : []));
   if (fields.length === 0) return undefined;
@@ -68,8 +69,13 @@ const askedOf = (kind: string, object: unknown): Entry[] =>
   });
 
 const member = (value: unknown, name: string): unknown =>
-  typeof value === "object" && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+  typeof value === "object" && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
 
 const isEmpty = (value: unknown): boolean =>
-  value === undefined || value === null || value === false || value === "" ||
+  value === undefined ||
+  value === null ||
+  value === false ||
+  value === "" ||
   (typeof value === "object" && Object.values(value).every(isEmpty));

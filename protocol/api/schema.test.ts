@@ -1,12 +1,24 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { z } from "zod";
-import { freeForm, int64, stringMap, timestamp, toStructuralSchema, validations, type StructuralSchema } from "./schema.ts";
+import {
+  freeForm,
+  int64,
+  stringMap,
+  timestamp,
+  toStructuralSchema,
+  validations,
+  type StructuralSchema,
+} from "./schema.ts";
 
 const rows: { what: string; schema: z.ZodType; is: StructuralSchema }[] = [
   { what: "a slash in a pattern", schema: z.string().regex(/^a:\/\/b$/), is: { type: "string", pattern: "^a://b$" } },
   { what: "an integer without zod's bounds", schema: int64(), is: { type: "integer", format: "int64" } },
-  { what: "an integer with a bound of its own", schema: int64().min(0), is: { type: "integer", format: "int64", minimum: 0 } },
+  {
+    what: "an integer with a bound of its own",
+    schema: int64().min(0),
+    is: { type: "integer", format: "int64", minimum: 0 },
+  },
   { what: "a time", schema: timestamp(), is: { type: "string", format: "date-time" } },
   { what: "a map", schema: stringMap(), is: { type: "object", additionalProperties: { type: "string" } } },
   { what: "one literal", schema: z.literal("sops"), is: { type: "string", enum: ["sops"] } },
@@ -23,15 +35,26 @@ const rows: { what: string; schema: z.ZodType; is: StructuralSchema }[] = [
     is: {
       type: "object",
       required: ["a", "b"],
-      properties: { a: { type: "boolean" }, b: { type: "string" }, c: { type: "string", default: "60s", description: "C." } },
+      properties: {
+        a: { type: "boolean" },
+        b: { type: "string" },
+        c: { type: "string", default: "60s", description: "C." },
+      },
     },
   },
   {
     what: "rules on an optional object",
-    schema: z.object({ a: z.object({}).meta(validations({ rule: "has(self)", message: "no" })).optional() }),
+    schema: z.object({
+      a: z
+        .object({})
+        .meta(validations({ rule: "has(self)", message: "no" }))
+        .optional(),
+    }),
     is: {
       type: "object",
-      properties: { a: { type: "object", properties: {}, "x-kubernetes-validations": [{ rule: "has(self)", message: "no" }] } },
+      properties: {
+        a: { type: "object", properties: {}, "x-kubernetes-validations": [{ rule: "has(self)", message: "no" }] },
+      },
     },
   },
   {
@@ -59,4 +82,5 @@ const impossible = [
   { what: "a value without a type", schema: z.object({ a: z.unknown() }) },
 ];
 for (const { what, schema } of impossible)
-  test(`[API1] ${what} is refused, and the field named`, () => assert.throws(() => toStructuralSchema(schema), /^RangeError: \.a/));
+  test(`[API1] ${what} is refused, and the field named`, () =>
+    assert.throws(() => toStructuralSchema(schema), /^RangeError: \.a/));

@@ -45,7 +45,8 @@ export const int64 = () => z.int().meta({ format: "int64" });
 export const stringMap = () => z.record(z.string(), z.string());
 
 /** An object of a fixed kind in the namespace of the object that refers to it. */
-export const localReference = () => z.object({ name: z.string().describe("Name of the object, in the same namespace.") });
+export const localReference = () =>
+  z.object({ name: z.string().describe("Name of the object, in the same namespace.") });
 
 /** Any value, kept as it came. */
 export const freeForm = () => z.unknown().meta({ "x-kubernetes-preserve-unknown-fields": true });
@@ -63,8 +64,19 @@ export function toStructuralSchema(schema: z.ZodType): StructuralSchema {
 type JsonSchema = Record<string, unknown>;
 
 const plain = new Set([
-  "type", "description", "format", "enum", "default", "nullable", "minLength", "maxLength", "minItems", "maxItems",
-  "x-kubernetes-validations", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields",
+  "type",
+  "description",
+  "format",
+  "enum",
+  "default",
+  "nullable",
+  "minLength",
+  "maxLength",
+  "minItems",
+  "maxItems",
+  "x-kubernetes-validations",
+  "x-kubernetes-int-or-string",
+  "x-kubernetes-preserve-unknown-fields",
 ]);
 
 function structural(node: JsonSchema, path: string): StructuralSchema {
@@ -72,15 +84,19 @@ function structural(node: JsonSchema, path: string): StructuralSchema {
   const intOrString = node["x-kubernetes-int-or-string"] === true;
   for (const [keyword, value] of Object.entries(node)) {
     if (plain.has(keyword)) out[keyword] = value;
-    else if (keyword === "pattern") out[keyword] = String(value).replaceAll("\\/", "/"); // JavaScript's own escape
+    else if (keyword === "pattern")
+      out[keyword] = String(value).replaceAll("\\/", "/"); // JavaScript's own escape
     else if (keyword === "minimum" || keyword === "maximum") {
       if (Math.abs(Number(value)) !== Number.MAX_SAFE_INTEGER) out[keyword] = value; // zod's bound of every integer
     } else if (keyword === "required") out[keyword] = [...(value as string[])].sort();
     else if (keyword === "properties")
-      out[keyword] = mapValues(value as Record<string, JsonSchema>, (field, name) => structural(field, `${path}.${name}`));
+      out[keyword] = mapValues(value as Record<string, JsonSchema>, (field, name) =>
+        structural(field, `${path}.${name}`),
+      );
     else if (keyword === "items") out[keyword] = structural(value as JsonSchema, `${path}[]`);
     else if (keyword === "additionalProperties") out[keyword] = structural(value as JsonSchema, `${path}{}`);
-    else if (keyword === "anyOf" && intOrString) continue; // the extension says it
+    else if (keyword === "anyOf" && intOrString)
+      continue; // the extension says it
     else throw new RangeError(`${path || "schema"}: ${keyword} has no place in a structural schema`);
   }
   const typed = out["type"] !== undefined || intOrString || out["x-kubernetes-preserve-unknown-fields"] === true;

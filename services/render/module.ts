@@ -3,43 +3,34 @@ import { Buffer } from "node:buffer";
 import type { KustomizeSpec } from "./spec.ts";
 import { Wasi } from "./wasi.ts";
 
-/** A tree as it crosses to a thread and into the module. Paths are relative, without "./"; the root is "". */
-export type TreeFiles = { files: [path: string, content: Uint8Array][]; directories: string[] };
-
 export type BuildCall = { digest: string; path: string; spec: KustomizeSpec };
 
 export class RenderModule {
   private readonly wasi: Wasi;
   private readonly exports: Exports;
 
-  /** Takes half a second: the built-in schemas are parsed here, once. */
-  constructor(module: WebAssembly.Module, memoryLimitBytes: number) {
+  /**
+   * Takes about a second: the built-in schemas are parsed, and a sample is built.
+   *
+   * @param samples how often; 0 where the engine has compiled the code already
+   */
+  constructor(module: WebAssembly.Module, memoryLimitBytes: number, samples = 0) {
     this.wasi = new Wasi({ ...runtimeSettings, GOMEMLIMIT: String(Math.floor(memoryLimitBytes / 2)) });
     const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: this.wasi.imports });
     this.exports = instance.exports as Exports;
     this.wasi.start(instance);
-    this.exports.warm();
+    this.exports.warm(samples);
   }
 
   get memoryBytes(): number {
     return this.exports.memory.buffer.byteLength;
   }
 
-  load(digest: string, { files, directories }: TreeFiles): void {
-    const header = Buffer.from(
-      JSON.stringify({ digest, files: files.map(([path, { length: size }]) => ({ path, size })), directories }),
-    );
-    const size = files.reduce((sum, [, content]) => sum + content.length, 4 + header.length);
-    const at = this.exports.alloc(size) >>> 0;
-    const memory = Buffer.from(this.exports.memory.buffer, at, size);
-    memory.writeUInt32LE(header.length);
-    memory.set(header, 4);
-    let next = 4 + header.length;
-    for (const [, content] of files) {
-      memory.set(content, next);
-      next += content.length;
-    }
-    this.take(this.exports.load(at, size)); // the buffer is the module's own from here on
+  /** @param packed an artifact as Tree.pack writes it */
+  load(packed: Uint8Array): void {
+    const at = this.exports.alloc(packed.length) >>> 0;
+    new Uint8Array(this.exports.memory.buffer, at, packed.length).set(packed);
+    this.take(this.exports.load(at, packed.length)); // the buffer is the module's own from here on
   }
 
   drop(digest: string): void {
@@ -84,7 +75,7 @@ type Exports = {
   memory: { buffer: ArrayBuffer };
   alloc(size: number): number;
   release(at: number): void;
-  warm(): void;
+  warm(samples: number): void;
   load(at: number, size: number): bigint;
   drop(at: number, size: number): void;
   build(at: number, size: number): bigint;

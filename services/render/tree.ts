@@ -1,6 +1,5 @@
 /** An artifact's files, unpacked in memory. */
 import { hash } from "node:crypto";
-import type { TreeFiles } from "./module.ts";
 
 /** A tree that never changes. Paths are relative, with "/" between and without "./"; the root is "". */
 export class Tree {
@@ -43,9 +42,23 @@ export class Tree {
     return this.directories.get(path);
   }
 
-  /** The tree in the form that crosses to a thread. */
-  transfer(): TreeFiles {
-    return { files: [...this.files], directories: [...this.directories.keys()].filter((path) => path !== "") };
+  /**
+   * The tree as the module takes it (wasm/main.go, `load`), in one buffer that can be handed to a thread: the length of
+   * a header in 4 bytes, the header as JSON, the contents one after the other.
+   */
+  pack(digest: string): Uint8Array<ArrayBuffer> {
+    const files = Array.from(this.files, ([path, { length: size }]) => ({ path, size }));
+    const directories = [...this.directories.keys()].filter((path) => path !== "");
+    const header = new TextEncoder().encode(JSON.stringify({ digest, files, directories }));
+    const packed = new Uint8Array(4 + header.length + this.sizeBytes);
+    new DataView(packed.buffer).setUint32(0, header.length, true);
+    packed.set(header, 4);
+    let at = 4 + header.length;
+    for (const content of this.files.values()) {
+      packed.set(content, at);
+      at += content.length;
+    }
+    return packed;
   }
 }
 

@@ -84,9 +84,9 @@ class Entries {
   }
 }
 
-async function read(entry: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function read(entry: AsyncIterable<unknown>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of entry) chunks.push(chunk);
+  for await (const chunk of entry) chunks.push(chunk as Uint8Array);
   return Buffer.concat(chunks);
 }
 

@@ -137,7 +137,7 @@ export class Wasi {
 
   private buffer(): ArrayBuffer {
     if (!this.memory) throw new WasmExit(-1, "called before it was started");
-    return this.memory.buffer as ArrayBuffer;
+    return this.memory.buffer;
   }
 }
 
@@ -147,3 +147,21 @@ const monotonic = 1;
 const wallNs = 1_000_000_000_000_000_000n; // 2001-09-09T01:46:40Z, so that no certificate or date looks absurd
 const outputLimitBytes = 64 * 1024;
 const programName = Buffer.from("render\0"); // never empty: some Go packages read argv[0] when they start
+
+/** What this folder uses of the engine's interface: TypeScript declares it for browsers only. */
+declare global {
+  namespace WebAssembly {
+    type ModuleImports = Record<string, unknown>;
+    class Module {
+      private readonly compiled: true;
+    }
+    class Instance {
+      constructor(module: Module, imports: Record<string, ModuleImports>);
+      readonly exports: Record<string, unknown>;
+    }
+    interface Memory {
+      readonly buffer: ArrayBuffer;
+    }
+    function compile(bytes: Uint8Array<ArrayBuffer>): Promise<Module>;
+  }
+}

@@ -17,12 +17,16 @@ export async function otlpProcessor(env: Env): Promise<SpanProcessor | undefined
       ? await import("@opentelemetry/exporter-trace-otlp-http")
       : await import("@opentelemetry/exporter-trace-otlp-proto");
   return new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter({ url }),
+    exporter: new OTLPTraceExporter({ url, timeoutMillis: timeoutMs(env) }),
     scheduledDelayMillis: 1_000,
     maxQueueSize: 8192,
     exportTimeoutMillis: 10_000,
   });
 }
+
+// The specification's default of 10 s is how long a worker would hang at its end when the collector is away.
+const timeoutMs = (env: Env): number =>
+  Number(env["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"] ?? env["OTEL_EXPORTER_OTLP_TIMEOUT"]) || 3_000;
 
 /** The specification's rule: the general endpoint gets `/v1/traces`, the one for traces is taken as it stands. */
 export function tracesUrl(env: Env): string | undefined {

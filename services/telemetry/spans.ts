@@ -52,6 +52,7 @@ export type Spans = {
   /** Spans lost because the trace stream was away for too long. */
   droppedTotal(): number;
   flush(): Promise<void>;
+  /** Writes what is left, within seconds; never rejects. */
   shutdown(): Promise<void>;
 };
 
@@ -109,7 +110,8 @@ export async function openSpans({ version, worker, publish, env = process.env }:
     },
     droppedTotal: () => writer?.droppedTotal ?? 0,
     flush: () => provider.forceFlush(),
-    shutdown: () => provider.shutdown(),
+    // An export that fails is the collector's business, not a reason to fail the end of the process.
+    shutdown: () => provider.shutdown().catch(() => undefined),
   };
 }
 

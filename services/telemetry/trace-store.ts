@@ -1,5 +1,5 @@
 /** Reads traces from the stream: by trace id, by the first digits of a commit, or by unit. */
-import { jetstreamManager, type DirectBatchOptions, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
+import { JetStreamError, jetstreamManager, type DirectBatchOptions, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
 import type { NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
 import { stream, subject } from "#protocol/names/subject.ts";
@@ -23,10 +23,11 @@ const mostEntries = 100;
 
 export function traceStore(connection: NatsConnection): TraceStore {
   let manager: Promise<JetStreamManager> | undefined;
-  const ask = async <T>(what: string, question: (manager: JetStreamManager) => Promise<T>): Promise<T> => {
+  const ask = async (what: string, question: (manager: JetStreamManager) => Promise<string[]>): Promise<string[]> => {
     try {
       return await question(await (manager ??= jetstreamManager(connection, { checkAPI: false })));
     } catch (cause) {
+      if (cause instanceof JetStreamError && "code" in cause && cause.code === 404) return []; // nothing on this subject
       throw new Fault("StorageFailed", what, { detail: "the trace stream did not answer", cause });
     }
   };

@@ -137,18 +137,24 @@ function drawCuts(cells: string[], axis: Axis, glyphs: Glyphs): void {
 }
 
 function ticks({ axis, barWidth, nameWidth, paint }: Look): string {
-  const { startMs } = countedFrom(axis);
+  const { startMs, endMs } = countedFrom(axis);
+  const total = duration(endMs - startMs);
   let line = "";
-  for (const share of [0, 0.25, 0.5, 0.75]) {
-    const column = Math.floor(share * barWidth);
-    const ms = axis.msAt(column);
-    if (ms === undefined || ms < startMs || column < line.length + (line ? 2 : 0)) continue;
-    line = line.padEnd(column) + (ms === startMs ? "0" : duration(ms - startMs));
+  for (const ms of roundSteps(endMs - startMs)) {
+    const label = ms === 0 ? "0" : duration(ms).replace(/\.0+s$/, "s");
+    const column = Math.round(axis.columnOf(startMs + ms));
+    const free = column >= line.length + (line ? 2 : 0) && column + label.length < barWidth - total.length - 1;
+    if (free) line = line.padEnd(column) + label;
   }
-  const total = duration(axis.endMs - startMs);
-  const room = barWidth - total.length;
-  line = line.length < room ? line.padEnd(room) + total : line;
-  return paint("dim", " ".repeat(nameWidth + durationWidth + 2) + line);
+  return paint("dim", " ".repeat(nameWidth + durationWidth + 2) + line.padEnd(barWidth - total.length) + total);
+}
+
+/** 0 and some three to six round instants: steps of 1, 2 or 5 times a power of ten milliseconds. */
+function roundSteps(lengthMs: number): number[] {
+  const rough = lengthMs / 4;
+  const power = 10 ** Math.floor(Math.log10(Math.max(rough, 0.1)));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((ms) => ms >= rough * 0.8) ?? rough;
+  return Array.from({ length: Math.floor(lengthMs / step) + 1 }, (_, i) => i * step);
 }
 
 /** Where the clock starts: with the commit, or, when it was noticed much later, with the first step. */

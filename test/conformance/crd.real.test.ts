@@ -1,150 +1,173 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import test, { after, before } from "node:test";
-import { promisify } from "node:util";
+import test, { before } from "node:test";
+import { kinds } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import { kindOf, kinds } from "#protocol/api/registry.ts";
-import { startControlPlane, type ControlPlane } from "../../deploy/local/control-plane.ts";
-import { kubernetesApi, type KubernetesApi } from "../../deploy/local/kubernetes-api.ts";
-import { tool } from "../../deploy/local/tools.ts";
+import { eventually } from "../../deploy/local/eventually.ts";
+import { cluster, type Cluster } from "../kit/cluster.ts";
 import { samples, stored, type Sample } from "./samples.ts";
 
-// The API server is the oracle of what our definitions mean; kubectl shows them as a user sees them.
-let dir: string;
-let plane: ControlPlane;
-let api: KubernetesApi;
-let kubectl: (...args: string[]) => Promise<string>;
+// The API server is the oracle of what our definitions mean, and kubectl shows them as a user sees them. The cluster is
+// shared: what is only to be judged is sent as a dry run, and what is stored is suspended, so that nobody acts on it.
+let shared: Cluster;
+let namespace: string;
 
 before(async () => {
-  dir = await mkdtemp(join(tmpdir(), "flotilla-crd-"));
-  plane = await startControlPlane({ dir, nodes: 0 });
-  api = kubernetesApi({ url: plane.url, ca: await readFile(plane.caFile, "utf8"), token: plane.token });
-  const program = await tool("kubectl");
-  const run = promisify(execFile);
-  kubectl = async (...args) => (await run(program, ["--kubeconfig", plane.kubeconfig, "--cache-dir", join(dir, "kubectl"), ...args])).stdout;
-  await kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../deploy/crds"));
-  await kubectl("wait", "--for=condition=Established", "--timeout=30s", ...kinds.map(({ plural, group }) => `crd/${plural}.${group}`));
+  shared = await cluster();
+  const folder = join(import.meta.dirname, "../../deploy/crds");
+  await shared.kubectl(["apply", "--server-side", "--force-conflicts", "-k", folder]);
+  for (const { group, plural } of kinds)
+    await eventually(`${plural} served`, () => shared.kubectl(["get", `${plural}.${group}`, "-A"]).then(() => true));
+  namespace = await shared.namespace("crd");
 });
 
-after(async () => {
-  api?.close();
-  await plane?.stop();
-  await rm(dir, { recursive: true, force: true });
-});
+const create = (object: object, ...args: string[]) =>
+  shared.kubectl(["create", "-n", namespace, "-o", "json", ...args, "-f", "-"], JSON.stringify(object));
+const judge = (object: object) => create(object, "--dry-run=server", "--validate=strict");
+const kindNamed = (name: string) => kinds.find(({ kind }) => kind === name) ?? assert.fail(name);
+const sampleOf = (kind: string, name: string) =>
+  samples.find((sample) => sample.kind === kind && sample.metadata.name === name) ?? assert.fail(`${kind} ${name}`);
 
 test("[API1] the API server finds nothing to object to in the schemas", async () => {
+  type Crd = { status: { conditions: { type: string; status: string }[]; storedVersions: string[] } };
   for (const { plural, group } of kinds) {
-    const { status } = await read(`/apis/apiextensions.k8s.io/v1/customresourcedefinitions/${plural}.${group}`);
-    const unmet = status.conditions.filter((condition: { type: string; status: string }) =>
-      condition.type === "NonStructuralSchema" ? condition.status === "True" : condition.status !== "True");
-    assert.deepEqual(unmet, []);
+    const { status } = await shared.get<Crd>("crd", `${plural}.${group}`);
+    const isBad = ({ type, status }: { type: string; status: string }) =>
+      type === "NonStructuralSchema" ? status === "True" : status !== "True";
+    assert.deepEqual(status.conditions.filter(isBad), []);
     assert.deepEqual(status.storedVersions, ["v1"]);
   }
 });
 
-test("[API2] every sample is accepted with strict validation, and read back whole with the same defaults we give", async () => {
-  for (const sample of samples) {
-    const created = await api.call("POST", `${collection(sample)}?fieldValidation=Strict`, sample);
-    assert.equal(created.status, 201, created.body);
-    const kind = kindOf(sample.kind.toLowerCase());
-    const found = await read(`/apis/${kind?.apiVersion}/namespaces/default/${kind?.plural}/${sample.metadata.name}`);
-    const ours = kind?.parse(stored({ ...sample, apiVersion: found.apiVersion }));
-    assert.deepEqual(found.spec, JSON.parse(JSON.stringify(ours?.spec)), sample.metadata.name);
-    assert.deepEqual(found.status, { observedGeneration: -1 });
-    assert.deepEqual(kind?.parse(found).spec, found.spec);
-  }
-});
+for (const sample of samples)
+  test(`[API2] ${sample.kind} ${sample.metadata.name}: strictly valid, and defaulted as we do`, async () => {
+    const { parse } = kindNamed(sample.kind);
+    const accepted = JSON.parse(await judge(sample));
+    const ours = parse(stored(sample));
+    assert.deepEqual(parse(stored(accepted)).spec, ours.spec);
+    if (sample.apiVersion.endsWith("/v1")) assert.deepEqual(accepted.spec, ours.spec);
+  });
 
-test("[API5] v1beta2 is served with a warning that says what to do, and what it had alone is not stored", async () => {
-  const old = samples.filter(({ apiVersion }) => apiVersion.endsWith("v1beta2"));
-  assert.equal(old.length, kinds.length);
-  for (const { kind, metadata } of old) {
-    const { plural, group, versions } = kinds.find((one) => one.kind === kind) ?? assert.fail(kind);
-    const found = await read(`/apis/${group}/v1beta2/namespaces/default/${plural}/${metadata.name}`);
+for (const { kind, name } of [
+  { kind: "GitRepository", name: "private-branch" },
+  { kind: "Kustomization", name: "whole-build" },
+])
+  test(`[API15] a stored ${kind} has a status that says that nobody has seen it`, async () => {
+    const found = JSON.parse(await create(sampleOf(kind, name)));
+    assert.deepEqual(found.status, { observedGeneration: -1 });
+    assert.deepEqual(kindNamed(kind).parse(found).status, found.status);
+  });
+
+for (const sample of samples.filter(({ apiVersion }) => apiVersion.endsWith("/v1beta2")))
+  test(`[API5] ${sample.kind} v1beta2: served with a warning, and what it alone had is not stored`, async () => {
+    const { plural, group, versions } = kindNamed(sample.kind);
     const former = Object.keys(versions.find(({ name }) => name === "v1beta2")?.formerSpecFields ?? {});
-    assert.deepEqual(former.filter((name) => name in found.spec), []);
-    const said = await kubectlStderr("get", `${plural}.v1beta2.${group}`, metadata.name);
-    assert.match(said, new RegExp(`Warning: v1beta2 ${kind} is deprecated, use v1`));
-  }
-});
+    assert.ok(former.length > 0 && former.every((name) => name in sample.spec));
+
+    await create(sample);
+    const address = [`${plural}.v1beta2.${group}`, sample.metadata.name, "-n", namespace];
+    const found = await shared.get<Sample>(...address);
+    assert.equal(found.apiVersion, sample.apiVersion);
+    assert.deepEqual(
+      former.filter((name) => name in found.spec),
+      [],
+    );
+
+    const warned = await shared.kubectl(["get", "--warnings-as-errors", ...address]).then(
+      () => "",
+      (error: Error) => error.message,
+    );
+    assert.match(warned, new RegExp(`v1beta2 ${sample.kind} is deprecated, use v1`));
+    for (const name of former) assert.ok(warned.includes(`spec.${name}`), name);
+  });
 
 test("[API9] kubectl knows short names and categories, and prints Flux's columns", async () => {
-  const columns = async (...names: string[]) => (await kubectl("get", ...names)).split("\n")[0]?.split(/\s+/).filter(Boolean);
-  assert.deepEqual(await columns("gitrepo"), ["NAME", "URL", "AGE", "READY", "STATUS"]);
-  assert.deepEqual(await columns("ks"), ["NAME", "AGE", "READY", "STATUS"]);
-  assert.match(await kubectl("get", "fluxcd-sources", "-o", "name"), /^gitrepository\.source\.toolkit\.fluxcd\.io\/smallest$/m);
-  assert.match(await kubectl("get", "fluxcd-appliers", "-o", "name"), /^kustomization\.kustomize\.toolkit\.fluxcd\.io\/smallest$/m);
-  for (const category of ["all", "fluxcd"]) assert.match(await kubectl("get", category, "-o", "name"), /gitrepository[^]*kustomization/);
+  const lines = async (...args: string[]) => (await shared.kubectl(["get", "-n", namespace, ...args])).split("\n");
+  assert.deepEqual((await lines("gitrepo"))[0]?.trim().split(/\s+/), ["NAME", "URL", "AGE", "READY", "STATUS"]);
+  assert.deepEqual((await lines("ks"))[0]?.trim().split(/\s+/), ["NAME", "AGE", "READY", "STATUS"]);
+
+  const source = "gitrepository.source.toolkit.fluxcd.io/private-branch";
+  const applier = "kustomization.kustomize.toolkit.fluxcd.io/whole-build";
+  const members = {
+    all: [source, applier],
+    fluxcd: [source, applier],
+    "fluxcd-sources": [source],
+    "fluxcd-appliers": [applier],
+  };
+  for (const [category, names] of Object.entries(members)) {
+    const found = await lines(category, "-o", "name");
+    assert.deepEqual(
+      [source, applier].filter((name) => found.includes(name)),
+      names,
+      category,
+    );
+  }
 });
 
-test("[API9] the Ready condition of the status subresource appears in the columns", async () => {
-  const condition = { type: "Ready", status: "True", reason: "Succeeded", message: "stored", lastTransitionTime: "2026-01-02T03:04:05Z" };
-  const path = "/apis/source.toolkit.fluxcd.io/v1/namespaces/default/gitrepositories/smallest";
-  const object = await read(path);
-  const written = await api.call("PUT", `${path}/status`, { ...object, spec: {}, status: { observedGeneration: 1, conditions: [condition] } });
-  assert.equal(written.status, 200, written.body);
-  assert.match(await kubectl("get", "gitrepo", "smallest", "--no-headers"), /True\s+stored\s*$/);
-  const after = await read(path);
-  assert.deepEqual(after.spec, object.spec, "the status subresource changes no spec");
-  assert.equal(after.metadata.generation, object.metadata.generation, "nor the generation");
+test("[API9] the Ready condition shows in the columns; writing it changes no spec and no generation", async () => {
+  type Found = { metadata: { generation: number }; spec: object };
+  const name = ["gitrepo", "private-branch", "-n", namespace];
+  const before = await shared.get<Found>(...name);
+  const lastTransitionTime = "2026-01-02T03:04:05Z";
+  const ready = { type: "Ready", status: "True", reason: "Succeeded", message: "stored", lastTransitionTime };
+  const change = JSON.stringify({ spec: { interval: "7m" }, status: { conditions: [ready] } });
+  await shared.kubectl(["patch", ...name, "--subresource=status", "--type=merge", "-p", change]);
+  const after = await shared.get<Found>(...name);
+  assert.deepEqual(after.spec, before.spec);
+  assert.equal(after.metadata.generation, before.metadata.generation);
+  assert.match(await shared.kubectl(["get", ...name, "--no-headers"]), /\sTrue\s+stored\s*$/);
 });
 
 const git = { url: "https://git.example.com/team/shop.git", interval: "1m" };
 const unit = { sourceRef: { kind: "GitRepository", name: "shop" }, interval: "10m", prune: true };
-const refused: { kind: string; field: string; spec: object; /** Only the API server evaluates CEL. */ rule?: true }[] = [
-  { kind: "GitRepository", field: "spec.url", spec: { interval: "1m" } },
-  { kind: "GitRepository", field: "spec.url", spec: { ...git, url: "git@git.example.com:team/shop.git" } },
-  { kind: "GitRepository", field: "spec.interval", spec: { ...git, interval: "1d" } },
-  { kind: "GitRepository", field: "spec.interval", spec: { ...git, interval: 60 } },
-  { kind: "GitRepository", field: "spec.timeout", spec: { ...git, timeout: "1h" } },
-  { kind: "GitRepository", field: "spec.provider", spec: { ...git, provider: "other" } },
-  { kind: "GitRepository", field: "spec.verify.mode", spec: { ...git, verify: { mode: "tag", secretRef: { name: "a" } } } },
-  { kind: "GitRepository", field: "spec.verify.secretRef", spec: { ...git, verify: { mode: "Tag" } } },
-  { kind: "GitRepository", field: "spec.include[0].repository", spec: { ...git, include: [{ toPath: "a" }] } },
-  { kind: "GitRepository", field: "spec", spec: { ...git, serviceAccountName: "a" }, rule: true },
-  { kind: "GitRepository", field: "spec", spec: { ...git, serviceAccountName: "a", provider: "github" }, rule: true },
-  { kind: "Kustomization", field: "spec.prune", spec: { ...unit, prune: undefined } },
-  { kind: "Kustomization", field: "spec.sourceRef.kind", spec: { ...unit, sourceRef: { kind: "Secret", name: "a" } } },
-  { kind: "Kustomization", field: "spec.deletionPolicy", spec: { ...unit, deletionPolicy: "Keep" } },
-  { kind: "Kustomization", field: "spec.targetNamespace", spec: { ...unit, targetNamespace: "a".repeat(64) } },
-  { kind: "Kustomization", field: "spec.targetNamespace", spec: { ...unit, targetNamespace: "" } },
-  { kind: "Kustomization", field: "spec.namePrefix", spec: { ...unit, namePrefix: "a".repeat(201) } },
-  { kind: "Kustomization", field: "spec.buildMetadata[0]", spec: { ...unit, buildMetadata: ["managedByLabel"] } },
-  { kind: "Kustomization", field: "spec.postBuild.substituteFrom[0].name", spec: { ...unit, postBuild: { substituteFrom: [{ kind: "Secret", name: "" }] } } },
-  { kind: "Kustomization", field: "spec.decryption.provider", spec: { ...unit, decryption: { provider: "gpg" } } },
-  { kind: "Kustomization", field: "spec.kubeConfig", spec: { ...unit, kubeConfig: {} }, rule: true },
-  { kind: "Kustomization", field: "spec.kubeConfig", spec: { ...unit, kubeConfig: { configMapRef: { name: "a" }, secretRef: { name: "a" } } }, rule: true },
-];
-for (const { kind: name, field, spec, rule } of refused)
-  test(`[API4] ${name} ${JSON.stringify(spec).slice(0, 100)}: the API server names ${field}${rule ? "" : ", and so do we"}`, async () => {
-    const kind = kinds.find((one) => one.kind === name) ?? assert.fail(name);
-    const sample: Sample = { apiVersion: kind.apiVersion, kind: name, metadata: { name: "wrong", namespace: "default" }, spec: { ...spec } };
-    const answer = await api.call("POST", collection(sample), sample);
-    assert.equal(answer.status, 422, answer.body);
-    const causes: { field: string }[] = JSON.parse(answer.body).details.causes;
-    assert.ok(causes.some((cause) => cause.field === field), JSON.stringify(causes));
-    if (rule) return;
-    assert.throws(() => kind.parse(stored(sample)), (fault) => {
-      assert.ok(fault instanceof Fault);
-      assert.ok(fault.detail?.startsWith(`${field}: `), fault.detail);
-      return true;
+const ref = { name: "a" };
+
+type Refused = { field: string; spec: object; /** Only the API server evaluates CEL. */ rule?: true };
+const refused: Record<string, Refused[]> = {
+  GitRepository: [
+    { field: "spec.url", spec: { interval: "1m" } },
+    { field: "spec.url", spec: { ...git, url: "git@git.example.com:team/shop.git" } },
+    { field: "spec.interval", spec: { ...git, interval: "1d" } },
+    { field: "spec.interval", spec: { ...git, interval: 60 } },
+    { field: "spec.timeout", spec: { ...git, timeout: "1h" } },
+    { field: "spec.provider", spec: { ...git, provider: "other" } },
+    { field: "spec.verify.mode", spec: { ...git, verify: { mode: "tag", secretRef: ref } } },
+    { field: "spec.verify.secretRef", spec: { ...git, verify: { mode: "Tag" } } },
+    { field: "spec.include[0].repository", spec: { ...git, include: [{ toPath: "a" }] } },
+    { field: "spec", spec: { ...git, serviceAccountName: "a" }, rule: true },
+    { field: "spec", spec: { ...git, serviceAccountName: "a", provider: "github" }, rule: true },
+  ],
+  Kustomization: [
+    { field: "spec.prune", spec: { ...unit, prune: undefined } },
+    { field: "spec.sourceRef.kind", spec: { ...unit, sourceRef: { kind: "Secret", name: "a" } } },
+    { field: "spec.deletionPolicy", spec: { ...unit, deletionPolicy: "Keep" } },
+    { field: "spec.targetNamespace", spec: { ...unit, targetNamespace: "a".repeat(64) } },
+    { field: "spec.targetNamespace", spec: { ...unit, targetNamespace: "" } },
+    { field: "spec.namePrefix", spec: { ...unit, namePrefix: "a".repeat(201) } },
+    { field: "spec.buildMetadata[0]", spec: { ...unit, buildMetadata: ["managedByLabel"] } },
+    {
+      field: "spec.postBuild.substituteFrom[0].name",
+      spec: { ...unit, postBuild: { substituteFrom: [{ kind: "Secret", name: "" }] } },
+    },
+    { field: "spec.decryption.provider", spec: { ...unit, decryption: { provider: "gpg" } } },
+    { field: "spec.kubeConfig", spec: { ...unit, kubeConfig: {} }, rule: true },
+    { field: "spec.kubeConfig", spec: { ...unit, kubeConfig: { configMapRef: ref, secretRef: ref } }, rule: true },
+  ],
+};
+for (const [name, rows] of Object.entries(refused))
+  for (const { field, spec, rule } of rows)
+    test(`[API4] ${name} ${JSON.stringify(spec).slice(-60)}: ${rule ? "rule" : "schema"} of ${field}`, async () => {
+      const { apiVersion, parse } = kindNamed(name);
+      const sample = { apiVersion, kind: name, metadata: { name: "wrong" }, spec: { ...spec } };
+      const said = await judge(sample).then(
+        () => "accepted",
+        (error: Error) => error.message,
+      );
+      assert.match(said, /is invalid:/);
+      assert.ok(said.includes(` ${field}: `), said);
+      if (rule) return;
+      assert.throws(
+        () => parse(stored(sample)),
+        (fault) => fault instanceof Fault && fault.detail?.startsWith(`${field}: `) === true,
+      );
     });
-  });
-
-function collection({ apiVersion, kind, metadata }: Sample): string {
-  return `/apis/${apiVersion}/namespaces/${metadata.namespace}/${kindOf(kind.toLowerCase())?.plural}`;
-}
-
-async function read(path: string) {
-  const { status, body } = await api.call("GET", path);
-  assert.equal(status, 200, body);
-  return JSON.parse(body);
-}
-
-async function kubectlStderr(...args: string[]): Promise<string> {
-  const program = await tool("kubectl");
-  return (await promisify(execFile)(program, ["--kubeconfig", plane.kubeconfig, "--cache-dir", join(dir, "kubectl"), ...args])).stderr;
-}

@@ -16,8 +16,13 @@ for (const kind of kinds) {
 
   test(`[API2] the samples use every field of ${kind.kind}`, () => {
     const used = new Set(own.flatMap(({ spec }) => pathsOf(spec, "spec")));
-    const all = ["v1", "v1beta2"].flatMap((version) => factsOf(kind.crd(), version).flatMap((line) => line.match(/^spec[^ !]*/) ?? []));
-    assert.deepEqual(all.filter((path) => !used.has(path) && !path.endsWith("{}")), []);
+    const all = ["v1", "v1beta2"].flatMap((version) =>
+      factsOf(kind.crd(), version).flatMap((line) => line.match(/^spec[^ !]*/) ?? []),
+    );
+    assert.deepEqual(
+      all.filter((path) => !used.has(path) && !path.endsWith("{}")),
+      [],
+    );
   });
 }
 
@@ -25,7 +30,8 @@ for (const kind of kinds) {
 function assertWithin(written: unknown, read: unknown, path: string): void {
   if (typeof written !== "object" || written === null) return assert.equal(read, written, path);
   if (Array.isArray(written)) assert.equal((read as unknown[]).length, written.length, path);
-  for (const [name, value] of Object.entries(written)) assertWithin(value, (read as Record<string, unknown>)[name], `${path}.${name}`);
+  for (const [name, value] of Object.entries(written))
+    assertWithin(value, (read as Record<string, unknown>)[name], `${path}.${name}`);
 }
 
 function pathsOf(value: unknown, path: string): string[] {

@@ -6,7 +6,7 @@ import { parseAllDocuments } from "yaml";
 export type Sample = {
   apiVersion: string;
   kind: string;
-  metadata: { name: string; namespace: string; annotations?: Record<string, string> };
+  metadata: { name: string; annotations?: Record<string, string> };
   spec: Record<string, unknown>;
 };
 
@@ -19,5 +19,5 @@ export const samples: Sample[] = readdirSync(folder).flatMap((file) =>
 /** As the API server would return it. */
 export const stored = (sample: Sample) => ({
   ...sample,
-  metadata: { ...sample.metadata, uid: `uid-of-${sample.metadata.name}`, resourceVersion: "1", generation: 1 },
+  metadata: { ...sample.metadata, namespace: "apps", uid: "7c5e", resourceVersion: "1", generation: 1 },
 });

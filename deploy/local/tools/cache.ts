@@ -1,4 +1,5 @@
 /** The folder outside the clone where what was fetched or built is kept, by version and platform, for every clone. */
+import { randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -21,11 +22,13 @@ const staleMs = 30 * 60_000; // longer than any build: process ids mean nothing 
 export async function withLock<T>(file: string, onWait: (pid: number) => void, work: () => Promise<T>): Promise<T> {
   const lock = `${file}.lock`;
   await mkdir(dirname(lock), { recursive: true });
-  for (let waits = 0; !(await take(lock)); waits++) {
+  for (let told = false; !(await take(lock)); await sleep(pollMs)) {
     const holder = await holderOf(lock);
-    if (holder === undefined) await rm(lock, { force: true });
-    else if (waits === 0) onWait(holder);
-    await sleep(pollMs);
+    if (holder === "dead") await rm(lock, { force: true });
+    else if (holder !== "none" && !told) {
+      onWait(holder);
+      told = true;
+    }
   }
   try {
     return await work();
@@ -36,7 +39,7 @@ export async function withLock<T>(file: string, onWait: (pid: number) => void, w
 
 /** A hard link makes the lock appear together with the number of its holder, or not at all. */
 async function take(lock: string): Promise<boolean> {
-  const own = `${lock}.${process.pid}`;
+  const own = `${lock}.${randomUUID()}`;
   await writeFile(own, String(process.pid));
   try {
     await link(own, lock);
@@ -49,15 +52,18 @@ async function take(lock: string): Promise<boolean> {
   }
 }
 
-/** The process that holds the lock, or undefined when it is gone. */
-async function holderOf(lock: string): Promise<number | undefined> {
+async function holderOf(lock: string): Promise<number | "dead" | "none"> {
+  const [text, stats] = await Promise.all([readFile(lock, "utf8"), stat(lock)]).catch(() => []);
+  if (text === undefined || stats === undefined) return "none"; // given back meanwhile
+  const pid = Number(text);
+  return isRunning(pid) && Date.now() - stats.mtimeMs < staleMs ? pid : "dead";
+}
+
+function isRunning(pid: number): boolean {
   try {
-    const holder = Number(await readFile(lock, "utf8"));
-    const fresh = Date.now() - (await stat(lock)).mtimeMs < staleMs;
-    process.kill(holder, 0);
-    return fresh ? holder : undefined;
+    process.kill(pid, 0); // sends nothing
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPERM") return 0; // alive, and another user's
-    return undefined;
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // running, and another user's
   }
 }

@@ -9,13 +9,15 @@ import (
 var artifacts = map[string]*artifact{}
 
 type artifactHeader struct {
-	Digest string `json:"digest"`
-	Files  []struct {
-		Path string `json:"path"`
-		Size int    `json:"size"`
-	} `json:"files"`
+	Digest string         `json:"digest"`
+	Files  []artifactFile `json:"files"`
 	// Directories that hold no file are listed here; the others follow from the files.
 	Directories []string `json:"directories"`
+}
+
+type artifactFile struct {
+	Path string `json:"path"`
+	Size int    `json:"size"`
 }
 
 // An artifact is a tree of files that never changes. Paths are relative to its root, which is "".

@@ -7,7 +7,6 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
-	"net/http"
 	"unsafe"
 )
 
@@ -26,13 +25,10 @@ func alloc(size uint32) uint32 {
 //go:wasmexport release
 func release(at uint32) { delete(buffers, uintptr(at)) }
 
-// warm parses the built-in schemas, which costs more than most builds do.
+// warm comes first: it parses the built-in schemas, and builds a sample some times over.
 //
 //go:wasmexport warm
-func warm() {
-	http.DefaultTransport = noNetwork{}
-	resetSchemas()
-}
+func warm(samples uint32) { prepareRuntime(int(samples)) }
 
 // load keeps an artifact: a header's length in 4 bytes (little endian), the header, the contents one after the other.
 // The buffer becomes the artifact's own, so the host must not release it.

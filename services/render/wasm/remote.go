@@ -37,11 +37,10 @@ func (v *view) refuseRemote(relative string, content []byte) {
 		Resources, Components, Bases, Generators, Transformers, Validators []string
 		OpenAPI                                                            map[string]string
 	}
-	if yaml.Unmarshal(content, &parts) != nil {
+	err := yaml.Unmarshal(content, &parts)
+	schemasAltered = schemasAltered || err != nil || len(parts.OpenAPI) > 0
+	if err != nil {
 		return // kustomize says what is wrong with it
-	}
-	if len(parts.OpenAPI) > 0 {
-		schemasAltered = true
 	}
 	for _, references := range [][]string{parts.Resources, parts.Bases, parts.Generators, parts.Transformers, parts.Validators} {
 		for _, reference := range references {

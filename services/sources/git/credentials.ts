@@ -46,4 +46,5 @@ export function readCredentials({ shown, ...address }: Address, data: Record<str
 }
 
 // A server that is hostile, or reflects our headers, can put a credential into its answer.
-const repeats = (text: string, secret: string) => text.includes(secret) || text.includes(encodeURIComponent(secret));
+const repeats = (text: string, secret: string) =>
+  [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)].some((form) => text.includes(form));

@@ -16,7 +16,7 @@ const special = { 0: "flush", 1: "delimiter", 2: "responseEnd" } as const;
  * @throws RangeError when the bytes are not packets, or end within one
  */
 export async function* readPackets(body: AsyncIterable<Uint8Array>): AsyncGenerator<Packet> {
-  let rest = Buffer.alloc(0);
+  let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of body) {
     rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     while (rest.length >= 4) {

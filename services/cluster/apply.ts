@@ -1,0 +1,161 @@
+/**
+ * Makes a cluster hold what was rendered: stage by stage, every object of a stage tried before any of it is written, and
+ * each written under the condition that it still is what the trial saw. Objects known to stand are not asked about.
+ */
+import type { ApplyOutcome, ApplyScope, Change, ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
+import { planApply } from "#machines/rules/apply-plan.ts";
+import { appliedAtS } from "#machines/rules/drift.ts";
+import { groupOf, parseInventoryId, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
+import { compareIds, stageNames, stageOf, waves } from "#machines/rules/order.ts";
+import type { Owner } from "#machines/rules/prune.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { look, write, type Applied, type ApplyItem, type Known, type Look, type ObjectCall } from "./apply-object.ts";
+import type { Resource } from "./discovery.ts";
+import { idIn, type ClusterHandle } from "./handle.ts";
+import { payloadOf } from "./payload.ts";
+import { waitUsable } from "./ready.ts";
+
+/** A rendered object and the digest of its text. */
+export type Rendered = { object: KubeObject; digest: string };
+
+/** The table of live objects, as far as an apply uses it. */
+export type AppliedTable = {
+  known(id: string): Known | undefined;
+  /** What our write left behind, told before the watch tells it. */
+  note(id: string, written: Known): void;
+  /** The kind is in use from now on. */
+  follow(resource: Resource): void;
+};
+
+export type ApplyCall = {
+  cluster: ClusterHandle;
+  owner: Owner;
+  objects: Rendered[];
+  /** What the last apply left. */
+  inventory: InventoryEntry[];
+  scope: ApplyScope;
+  /** Objects that are not as applied any more, and who changed them (empty when unknown). */
+  drifted?: ReadonlyMap<string, string>;
+  /** `spec.force`. */
+  force?: boolean;
+  /** Throws Fault LeaseLost when this worker may not write now; called in the tick of every write. */
+  guard: () => void;
+  signal: AbortSignal;
+  traceparent?: (id: string) => string | undefined;
+  table?: AppliedTable;
+  /** One object's span: from its trial to the end of its write, in ms since 1970. */
+  onObject?: (id: string, action: ChangeAction, startMs: number, endMs: number) => void;
+};
+
+/** Never rejects for what the cluster says: the outcome then carries a fault, and the entries that were written. */
+export async function apply(call: ApplyCall): Promise<ApplyOutcome> {
+  const run: Run = { written: [], changes: [], fresh: new Set(), startedMs: new Map() };
+  try {
+    const { items, plan } = await prepare(call);
+    for (const item of plan.skip) run.changes.push({ id: item.id, action: "skipped" });
+    const objectCall = objectCallOf(call, run);
+    for (const stage of stageNames) {
+      const touched = plan.touch.filter(({ id }) => stageOf(parseInventoryId(id)) === stage);
+      if (touched.length > 0) await applyStage(call, objectCall, run, touched, stage !== "rest");
+    }
+    const entries = [...run.written, ...plan.keep, ...plan.skip.map(({ id, v, digest }) => ({ id, v, digest, uid: "", owned: "" }))];
+    follow(call, items);
+    return { entries: sorted(entries), changes: run.changes };
+  } catch (error) {
+    return { entries: sorted(run.written), changes: run.changes, fault: Fault.from(error, `${call.owner.namespace}/${call.owner.name}`).toJSON() };
+  }
+}
+
+type Run = {
+  written: InventoryEntry[];
+  changes: Change[];
+  /** Groups whose definitions were written by this apply. */
+  fresh: Set<string>;
+  startedMs: Map<string, number>;
+};
+
+type Item = ApplyItem & { metadata: KubeObject["metadata"]; resource: Resource | undefined };
+
+async function prepare({ cluster, owner, objects, inventory, scope, drifted }: ApplyCall) {
+  const items: Item[] = [];
+  for (const { object, digest } of objects) {
+    const resource = await cluster.discovery.known(object.apiVersion, object.kind);
+    const id = idIn(resource, object);
+    items.push({
+      id, digest, resource, v: versionOf(object.apiVersion), metadata: object.metadata, payload: object,
+      whole: stageOf(parseInventoryId(id)) !== "rest",
+    });
+  }
+  const plan = planApply(items, inventory, scope, new Set(drifted?.keys()));
+  // Only what is sent is copied.
+  for (const item of plan.touch) item.payload = payloadOf(item.payload, owner, item.resource);
+  return { items, plan };
+}
+
+async function applyStage(call: ApplyCall, objectCall: ObjectCall, run: Run, items: Item[], definitions: boolean): Promise<void> {
+  const looks = new Map<Item, Look>();
+  await each(items, async (item) => {
+    run.startedMs.set(item.id, clockMs());
+    looks.set(item, await look(objectCall, item));
+  });
+  const done: KubeObject[] = [];
+  for (const wave of waves(items, ({ id }) => parseInventoryId(id)))
+    await each(wave, async (item) => {
+      const applied = await write(objectCall, item, looks.get(item) as Look);
+      record(call, run, item, applied);
+      if (applied.action !== "skipped") done.push(applied.live);
+    });
+  if (!definitions) return;
+  await waitUsable(call.cluster, done, call.signal);
+  for (const group of run.fresh) call.cluster.discovery.forget(group);
+}
+
+/** All at once; every one is seen to its end before the first failure in the order of the list is thrown. */
+async function each<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+  const failures = (await Promise.allSettled(items.map(work))).filter((one) => one.status === "rejected").map((one): unknown => one.reason);
+  const [first] = failures;
+  if (first === undefined) return;
+  if (failures.length === 1 || !(first instanceof Fault)) throw first;
+  const more = `${failures.length - 1} more ${failures.length === 2 ? "object" : "objects"} failed as well`;
+  throw new Fault(first.code, first.subject, { detail: `${first.detail ?? ""} (${more})`, cause: first });
+}
+
+function record(call: ApplyCall, run: Run, item: Item, { entry, action, live }: Applied): void {
+  run.written.push(entry);
+  const by = action === "skipped" || action === "unchanged" ? "" : (call.drifted?.get(item.id) ?? "");
+  run.changes.push({ id: item.id, action, ...(by && { by }) });
+  if (action !== "skipped")
+    call.table?.note(item.id, {
+      uid: entry.uid, owned: entry.owned,
+      resourceVersion: live.metadata.resourceVersion ?? "",
+      appliedAtS: appliedAtS(live.metadata.managedFields),
+    });
+  if ((action === "created" || action === "configured") && item.payload.kind === "CustomResourceDefinition") run.fresh.add(groupDefinedBy(item.payload));
+  call.onObject?.(item.id, action, run.startedMs.get(item.id) ?? 0, clockMs());
+}
+
+function objectCallOf(call: ApplyCall, { fresh }: Run): ObjectCall {
+  const { cluster, force = false, guard, signal, traceparent = () => undefined, table } = call;
+  return { cluster, force, guard, signal, traceparent, fresh, known: (id) => table?.known(id) };
+}
+
+/** Kinds in use are watched, those of unchanged objects too: a new worker has not followed them yet. */
+function follow({ table, cluster }: ApplyCall, items: Item[]): void {
+  if (!table) return;
+  const kinds = new Map(items.map(({ payload }) => [`${payload.apiVersion} ${payload.kind}`, payload]));
+  for (const { apiVersion, kind } of kinds.values())
+    cluster.discovery.known(apiVersion, kind).then(
+      (resource) => resource && table.follow(resource),
+      () => undefined, // the next apply asks again
+    );
+}
+
+const groupDefinedBy = (definition: KubeObject): string => {
+  const { group } = (definition["spec"] ?? {}) as { group?: unknown };
+  return typeof group === "string" ? group : groupOf(definition.apiVersion);
+};
+
+const sorted = (entries: InventoryEntry[]) =>
+  entries.map((entry) => ({ entry, id: parseInventoryId(entry.id) })).sort((a, b) => compareIds(a.id, b.id)).map(({ entry }) => entry);
+
+const clockMs = () => performance.timeOrigin + performance.now();

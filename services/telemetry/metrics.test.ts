@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { bucketBounds } from "./reconcile-durations.ts";
+
+async function rendered(use: (metrics: Metrics) => void): Promise<string> {
+  const metrics = createMetrics({ version: "1.2.3" });
+  try {
+    use(metrics);
+    return await metrics.render();
+  } finally {
+    await metrics.shutdown();
+  }
+}
+
+const podinfo = { kind: "Kustomization", namespace: "apps", name: "podinfo" };
+
+test("[TR14] reconcile durations have Flux's name, labels and buckets", async () => {
+  const text = await rendered((metrics) => {
+    for (const seconds of [0.005, 0.3, 4000]) metrics.reconciled(podinfo, seconds);
+  });
+  const labels = 'kind="Kustomization",name="podinfo",namespace="apps"';
+  const lines = text.split("\n").filter((line) => line.startsWith("gotk_reconcile_duration_seconds"));
+  assert.equal(lines.length, 2 + bucketBounds.length + 1);
+  assert.ok(lines.includes(`gotk_reconcile_duration_seconds_count{${labels}} 3`));
+  assert.ok(lines.includes(`gotk_reconcile_duration_seconds_bucket{${labels},le="0.01"} 1`));
+  assert.ok(lines.includes(`gotk_reconcile_duration_seconds_bucket{${labels},le="1800"} 2`));
+  assert.ok(lines.includes(`gotk_reconcile_duration_seconds_bucket{${labels},le="+Inf"} 3`));
+});
+
+test("[TR14] the bounds are 10, from 10 ms to 30 min, each the same factor above the last", () => {
+  assert.equal(bucketBounds.length, 10);
+  assert.ok(Math.abs(bucketBounds[0]! - 0.01) < 1e-12 && Math.abs(bucketBounds[9]! - 1800) < 1e-9);
+  const factor = bucketBounds[1]! / bucketBounds[0]!;
+  for (let i = 1; i < 10; i++) assert.ok(Math.abs(bucketBounds[i]! / bucketBounds[i - 1]! - factor) < 1e-9);
+});
+
+test("[TR14] the series of a deleted object is gone", async () => {
+  const text = await rendered((metrics) => {
+    metrics.reconciled(podinfo, 1);
+    metrics.reconciled({ ...podinfo, name: "other" }, 1);
+    metrics.forget(podinfo);
+  });
+  assert.doesNotMatch(text, /name="podinfo"/);
+  assert.match(text, /name="other"/);
+});
+
+test("[TR14] more objects than the SDK's own limit of series are all there", async () => {
+  const text = await rendered((metrics) => {
+    for (let i = 0; i < 3000; i++) metrics.reconciled({ ...podinfo, name: `unit-${i}` }, 1);
+  });
+  assert.equal(text.match(/gotk_reconcile_duration_seconds_count/g)?.length, 3000);
+});
+
+const lines = [
+  { why: "requests", use: (m: Metrics) => m.apiRequest({ method: "PATCH", code: 409, host: "api:6443" }), line: 'rest_client_requests_total{method="PATCH",code="409",host="api:6443"} 1' },
+  { why: "a request with no answer", use: (m: Metrics) => m.apiRequest({ method: "GET", code: 0, host: "a" }), line: 'rest_client_requests_total{method="GET",code="<error>",host="a"} 1' },
+  { why: "commits", use: (m: Metrics) => m.natsCommit(0.002, "stored"), line: 'flotilla_nats_commit_duration_seconds_bucket{outcome="stored",le="0.0025"} 1' },
+  { why: "webhooks", use: (m: Metrics) => m.webhook("refused"), line: 'flotilla_webhook_requests_total{outcome="refused"} 1' },
+  { why: "actors", use: (m: Metrics) => m.observe({ actors: () => [{ kind: "source", state: "settled", count: 7 }] }), line: 'flotilla_actors{kind="source",state="settled"} 7' },
+  { why: "lost spans", use: (m: Metrics) => m.observe({ spansDropped: () => 3 }), line: "flotilla_trace_spans_dropped_total 3" },
+  { why: "the version", use: () => {}, line: 'flotilla_build_info{version="1.2.3"} 1' },
+];
+for (const { why, use, line } of lines)
+  test(`[TR14] ${why}: ${line}`, async () => assert.ok((await rendered(use)).split("\n").includes(line)));
+
+test("[TR14] the process itself: memory, CPU, event loop", async () => {
+  const text = await rendered(() => {});
+  for (const name of ["process_resident_memory_bytes", "process_cpu_seconds_total", 'nodejs_eventloop_lag_seconds{quantile="0.99"}'])
+    assert.ok(text.includes(`\n${name} `), name);
+});

@@ -1,0 +1,52 @@
+/** The objects of the hub as effects need them: the cached copy to read, preconditioned writes to change. */
+import { finalizer } from "#protocol/api/annotations.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import type { ActorKey } from "#protocol/names/actor.ts";
+import type { RawObject } from "../facts.ts";
+import { shown } from "./effects.ts";
+
+export type HubPorts = {
+  cached(key: ActorKey): RawObject | undefined;
+  reread(key: ActorKey): Promise<RawObject | undefined>;
+  patchFinalizers(key: ActorKey, live: RawObject, finalizers: string[]): Promise<void>;
+  secret(namespace: string, name: string): Promise<Record<string, Uint8Array>>;
+  kindOf(actorKind: string): string;
+};
+
+export class HubObjects {
+  private readonly ports: HubPorts;
+
+  constructor(ports: HubPorts) {
+    this.ports = ports;
+  }
+
+  /** @throws Fault ObjectGone */
+  need(key: ActorKey): RawObject {
+    const object = this.ports.cached(key);
+    if (!object) throw new Fault("ObjectGone", shown(this.ports.kindOf(key.kind), key));
+    return object;
+  }
+
+  find(key: ActorKey): RawObject | undefined {
+    return this.ports.cached(key);
+  }
+
+  secret(namespace: string, name: string): Promise<Record<string, Uint8Array>> {
+    return this.ports.secret(namespace, name);
+  }
+
+  async addFinalizer(key: ActorKey): Promise<null> {
+    const live = this.need(key);
+    const before = live.metadata.finalizers ?? [];
+    if (!before.includes(finalizer)) await this.ports.patchFinalizers(key, live, [...before, finalizer]);
+    return null;
+  }
+
+  /** Lets the API server finish the deletion. An object that is gone already is fine. */
+  async removeFinalizer(key: ActorKey): Promise<null> {
+    const live = await this.ports.reread(key);
+    const before = live?.metadata.finalizers ?? [];
+    if (live && before.includes(finalizer)) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizer));
+    return null;
+  }
+}

@@ -1,0 +1,171 @@
+/** What the kustomization chart asks for: find the artifact, build, apply, prune, follow health, remove. */
+import { planApply } from "#machines/rules/apply-plan.ts";
+import { displayName, groupOf, inventoryId, objectIdOf, parseInventoryId, versionOf } from "#machines/rules/inventory.ts";
+import type { Owner } from "#machines/rules/prune.ts";
+import type { KustomizationContext } from "#machines/kustomization/machine.ts";
+import { kustomization } from "#protocol/api/kustomization.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import type { ApplyOutcome, ApplyScope, BuildOutcome, InventoryEntry, PruneOutcome, SourceFound } from "#protocol/messages/kustomization.ts";
+import type { Artifact } from "#protocol/messages/source.ts";
+import { parseActorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { RenderedObject } from "#services/render/objects.ts";
+import type { Renderer } from "#services/render/render.ts";
+import type { KustomizeSpec } from "#services/render/spec.ts";
+import type { ArtifactStore } from "#services/store/artifacts.ts";
+import type { ClusterPort } from "../cluster-port.ts";
+import type { RawObject } from "../facts.ts";
+import type { EffectCall } from "../host.ts";
+import type { RenderedCache } from "../rendered-cache.ts";
+import { shown, type Effects } from "./effects.ts";
+import type { HubObjects } from "./hub-objects.ts";
+
+export type KustomizationPorts = {
+  hub: HubObjects;
+  /** The artifact a source actor of this worker holds now, and the trace of its change. */
+  held(source: ActorKey): { artifact: Artifact; traceparent: string } | undefined;
+  artifacts: Pick<ArtifactStore, "get">;
+  renderer: Pick<Renderer, "render">;
+  rendered: RenderedCache;
+  cluster: ClusterPort;
+  /** Context under which the spans of the unit's present run hang. */
+  traceOf(key: ActorKey, context: Record<string, unknown>): string | undefined;
+  kindOf(actorKind: string): string;
+};
+
+export function kustomizationEffects(ports: KustomizationPorts): Effects {
+  const { hub, artifacts, renderer, rendered, cluster, traceOf, kindOf } = ports;
+
+  const contextOf = ({ context }: EffectCall) => context as unknown as KustomizationContext;
+  const ownerOf = ({ namespace, name }: ActorKey): Owner => ({ namespace, name });
+
+  /** Renders; `previous` lets the renderer answer that nothing changed. */
+  async function build(call: EffectCall, previous: BuildOutcome | null): Promise<BuildOutcome | RenderedObject[]> {
+    const { source } = contextOf(call);
+    if (!source) throw new Fault("ArtifactMissing", shown("Kustomization", call.key));
+    const { spec } = kustomization.parse(hub.need(call.key));
+    const answer = await renderer.render({
+      artifact: { digest: source.digest, load: () => artifacts.get(source.path, { digest: source.digest }) },
+      path: spec.path ?? "",
+      spec: kustomizeSpec(spec),
+      ...(previous && { previous: { key: previous.renderKey, readSet: previous.readSet } }),
+    }, call.signal);
+    if (answer.unchanged) return previous as BuildOutcome;
+    rendered.put(unitOf(call.key), { key: answer.key, objects: answer.objects });
+    return { renderKey: answer.key, readSet: answer.readSet };
+  }
+
+  /** The objects of the unit's last build, built again when they are no longer at hand. */
+  async function objectsOf(call: EffectCall): Promise<RenderedObject[]> {
+    const key = contextOf(call).build?.renderKey ?? "";
+    const atHand = rendered.get(unitOf(call.key), key);
+    if (atHand) return atHand.objects;
+    await build(call, null);
+    return rendered.get(unitOf(call.key), key)?.objects ?? changedMeanwhile(call.key);
+  }
+
+  return {
+    adopt: ({ key }) => hub.addFinalizer(key),
+
+    async findSource(call): Promise<SourceFound> {
+      const { facts } = contextOf(call);
+      const source = parseActorId(facts?.source ?? "");
+      const name = shown(kindOf(source.kind), source);
+      if (!hub.find(source)) throw new Fault("SourceMissing", name, { detail: `${name} not found` });
+      const found = ports.held(source);
+      if (!found) throw new Fault("ArtifactMissing", name, { detail: "Source artifact not found, retrying in 30s" });
+      return { ...found, inventory: listed(hub.need(call.key)) };
+    },
+
+    build: (call) => build(call, contextOf(call).build),
+
+    async apply(call): Promise<ApplyOutcome> {
+      const { scope } = call.input as { scope: ApplyScope };
+      const { inventory } = contextOf(call);
+      const { spec } = kustomization.parse(hub.need(call.key));
+      const wanted = (await objectsOf(call)).map((each) => ({ ...each, ...identity(each) }));
+      refuseDoubles(wanted, call.key);
+      const drifted = cluster.drifted(inventory);
+      const plan = planApply(wanted, inventory, scope, new Set(drifted.map(({ id }) => id)));
+      const outcome = await cluster.apply({
+        objects: [...plan.touch, ...plan.skip],
+        owner: ownerOf(call.key), force: spec.force, signal: call.signal, traceparent: traceOf(call.key, call.context),
+      });
+      const by = new Map(drifted.map((drift) => [drift.id, drift.by]));
+      const changes = outcome.changes.map((change) => {
+        const manager = by.get(change.id);
+        return manager && change.action !== "unchanged" ? { ...change, by: manager } : change;
+      });
+      return { ...outcome, changes, entries: [...plan.keep, ...outcome.entries] };
+    },
+
+    prune(call): Promise<PruneOutcome> {
+      return cluster.prune({ entries: contextOf(call).leftovers, owner: ownerOf(call.key), signal: call.signal });
+    },
+
+    async followHealth(call) {
+      const { inventory, facts } = contextOf(call);
+      const { spec } = kustomization.parse(hub.need(call.key));
+      // spec.wait overrides spec.healthChecks (flux.md 1.8); a unit never waits for itself.
+      const ids = spec.wait
+        ? inventory.filter(({ uid }) => uid !== "").map(({ id }) => id)
+        : (spec.healthChecks ?? []).map(({ apiVersion = "apps/v1", kind, name, namespace }) =>
+            ({ id: inventoryId({ group: groupOf(apiVersion), kind, name, namespace: namespace ?? call.key.namespace }), v: versionOf(apiVersion) }))
+          .map((check) => (cluster.follow(check), check.id));
+      const itself = inventoryId({ ...call.key, group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" });
+      await cluster.waitHealthy(ids.filter((id) => id !== itself), { timeoutMs: facts?.timeoutMs ?? 60_000, signal: call.signal });
+      return null;
+    },
+
+    async remove(call) {
+      const context = contextOf(call);
+      const live = hub.find(call.key);
+      // Suspended objects are let go without deleting anything (flux.md 0.4).
+      const policy = context.facts?.suspended ? "Orphan" : (context.facts?.deletion ?? "Orphan");
+      if (live && policy !== "Orphan") {
+        const known = [...context.inventory, ...context.leftovers];
+        const entries = known.length > 0 ? known : listed(live);
+        const { fault } = await cluster.prune({
+          entries, owner: ownerOf(call.key), signal: call.signal,
+          ...(policy === "WaitForTermination" && { waitMs: context.facts?.timeoutMs ?? 60_000 }),
+        });
+        if (fault) throw new Fault(fault.code, fault.subject, { detail: fault.detail });
+      }
+      rendered.drop(unitOf(call.key));
+      return hub.removeFinalizer(call.key);
+    },
+  };
+}
+
+const unitOf = ({ namespace, name }: ActorKey): string => `${namespace}/${name}`;
+
+const identity = ({ object }: RenderedObject) => ({
+  id: inventoryId(objectIdOf(object)), v: versionOf(object.apiVersion), metadata: object.metadata,
+});
+
+function changedMeanwhile(key: ActorKey): never {
+  throw new Fault("ArtifactCorrupt", shown("Kustomization", key), { detail: "the source's contents changed under the same digest" });
+}
+
+/** Two objects of one identity would overwrite each other on every run. */
+function refuseDoubles(wanted: { id: string }[], key: ActorKey): void {
+  const seen = new Set<string>();
+  for (const { id } of wanted) {
+    if (seen.has(id)) throw new Fault("BuildFailed", shown("Kustomization", key), { detail: `${displayName(parseInventoryId(id))} is rendered twice` });
+    seen.add(id);
+  }
+}
+
+/** What the object's status lists as applied. Nothing is known of how: it is compared once and then known. */
+function listed(live: RawObject): InventoryEntry[] {
+  const { entries = [] } = (live["status"] as { inventory?: { entries?: { id?: unknown; v?: unknown }[] } } | undefined)?.inventory ?? {};
+  return entries.flatMap(({ id, v }) => (typeof id === "string" && typeof v === "string" ? [{ id, v, uid: "", digest: "", owned: "" }] : []));
+}
+
+type Spec = ReturnType<typeof kustomization.parse>["spec"];
+
+function kustomizeSpec(spec: Spec): KustomizeSpec {
+  const { targetNamespace, namePrefix, nameSuffix, patches, images, components, ignoreMissingComponents, commonMetadata, buildMetadata } = spec;
+  const given = { targetNamespace, namePrefix, nameSuffix, patches, images, components, ignoreMissingComponents, commonMetadata, buildMetadata };
+  return JSON.parse(JSON.stringify(given)) as KustomizeSpec; // leaves out what is undefined, at every depth
+}
+

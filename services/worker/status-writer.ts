@@ -1,0 +1,117 @@
+/**
+ * Makes objects say what their records say. Level-triggered: it is told that something may have changed, looks at the
+ * record as it is then, and sends the difference, or nothing. Work that ends quickly is never shown as in progress.
+ */
+import type { WantedStatus } from "#machines/rules/status.ts";
+import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { Clock } from "#services/store/clock.ts";
+import type { RawObject } from "./facts.ts";
+import { statusPatch } from "./status-patch.ts";
+
+export type StatusPorts = {
+  clock: Clock;
+  /** What the object should say; undefined: leave it. */
+  wanted(key: ActorKey): { status: WantedStatus; generation: number; busy: boolean } | undefined;
+  /** The object as last seen. */
+  live(key: ActorKey): RawObject | undefined;
+  /** Reads it anew, for when `live` turned out to be stale. */
+  reread(key: ActorKey): Promise<RawObject | undefined>;
+  /** Resolves to false when the object has changed since `live` was read. Rejects when the server cannot be reached. */
+  patch(key: ActorKey, live: RawObject, status: Record<string, unknown>): Promise<boolean>;
+  artifactUrl(path: string): string;
+  failed(key: ActorKey, thrown: unknown): void;
+};
+
+const settleMs = 700; // progress is shown only when it lasts
+const retryMs = 1_000;
+const mostConflicts = 5;
+const backgroundWidth = 8;
+
+export class StatusWriter {
+  private readonly ports: StatusPorts;
+  private readonly scheduled = new Map<string, { dueMs: number; cancel: () => void }>();
+  private readonly writing = new Set<string>();
+  private readonly again = new Set<string>();
+  private readonly background: (() => void)[] = [];
+  private running = 0;
+  private stopped = false;
+
+  constructor(ports: StatusPorts) {
+    this.ports = ports;
+  }
+
+  /** Something about the actor changed. */
+  touch(key: ActorKey, busy: boolean): void {
+    this.schedule(key, busy ? settleMs : 0);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    for (const { cancel } of this.scheduled.values()) cancel();
+    this.scheduled.clear();
+  }
+
+  private schedule(key: ActorKey, inMs: number): void {
+    if (this.stopped) return;
+    const id = actorId(key);
+    const dueMs = this.ports.clock.nowMs() + inMs;
+    const before = this.scheduled.get(id);
+    if (before && before.dueMs <= dueMs) return;
+    before?.cancel();
+    const cancel = this.ports.clock.at(dueMs, () => {
+      this.scheduled.delete(id);
+      void this.write(key, id);
+    });
+    this.scheduled.set(id, { dueMs, cancel });
+  }
+
+  private async write(key: ActorKey, id: string): Promise<void> {
+    if (this.writing.has(id)) return void this.again.add(id);
+    this.writing.add(id);
+    try {
+      await this.send(key);
+    } catch (thrown) {
+      this.ports.failed(key, thrown);
+      this.schedule(key, retryMs);
+    } finally {
+      this.writing.delete(id);
+      if (this.again.delete(id)) this.schedule(key, 0);
+    }
+  }
+
+  private async send(key: ActorKey): Promise<void> {
+    let live = this.ports.live(key);
+    for (let conflicts = 0; live && conflicts < mostConflicts; conflicts++) {
+      const wanted = this.ports.wanted(key);
+      if (!wanted) return;
+      const nowIso = new Date(this.ports.clock.nowMs()).toISOString();
+      const before = (live["status"] ?? {}) as Record<string, unknown>;
+      const patch = statusPatch(wanted.status, before, wanted.generation, nowIso, (path) => this.ports.artifactUrl(path));
+      if (!patch) return;
+      const object = live;
+      const sent = isNews(patch)
+        ? await this.ports.patch(key, object, patch)
+        : await this.later(() => this.ports.patch(key, object, patch));
+      if (sent) return;
+      live = await this.ports.reread(key);
+    }
+  }
+
+  /** Mere bookkeeping of many units must not stand before the news of one. */
+  private async later<T>(run: () => Promise<T>): Promise<T> {
+    if (this.running >= backgroundWidth) await new Promise<void>((resolve) => { this.background.push(resolve); });
+    this.running++;
+    try {
+      return await run();
+    } finally {
+      this.running--;
+      this.background.shift()?.();
+    }
+  }
+}
+
+// A unit that a new revision left unchanged moves its revisions and the text of Ready, and nothing a person waits for.
+const isNews = (patch: Record<string, unknown>): boolean => {
+  const fields = Object.keys(patch);
+  return !(fields.includes("lastAppliedRevision") && !fields.includes("inventory"));
+};
