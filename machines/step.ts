@@ -8,10 +8,10 @@ export type Decision = { record: ActorRecord; emits: AnyEventObject[] };
 /** Tag of every state in which the actor works on something; the others wait. */
 export const busy = "busy";
 
-/** The first decision of a new actor. */
-export function begin(machine: AnyStateMachine, input: unknown, nowMs: number): Decision {
+/** The first decision of a new actor. `attempts` is where numbering goes on for one that begins afresh. */
+export function begin(machine: AnyStateMachine, input: unknown, nowMs: number, attempts = 0): Decision {
   const [after, actions] = initialTransition(machine, input);
-  const blank = { v: 1 as const, machine: machine.id, timers: [], runs: [], attempts: 0, outbox: [], seen: {} };
+  const blank = { v: 1 as const, machine: machine.id, timers: [], runs: [], attempts, outbox: [], seen: {} };
   return settle(machine, blank, after as AnyMachineSnapshot, actions, nowMs);
 }
 

@@ -19,10 +19,11 @@ const checks = "test/kit/checks.test.ts";
 const isReal = (file: string) => /\.real\.test\.ts$|^test\/(contract|system)\//.test(file);
 
 const modes = {
-  all: { includes: () => true, timeoutMs: 300_000, setUp: startRealParts },
-  fast: { includes: (file: string) => file !== checks && !isReal(file), timeoutMs: 60_000, setUp: nothing },
-  check: { includes: (file: string) => file === checks, timeoutMs: 300_000, setUp: nothing },
+  all: { includes: () => true, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, setUp: startRealParts },
+  fast: { includes: (file: string) => file !== checks && !isReal(file), testTimeoutMs: 30_000, fileTimeoutMs: 60_000, setUp: nothing },
+  check: { includes: (file: string) => file === checks, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, setUp: nothing },
 };
+const runTimeoutMs = 35 * 60_000; // the set-up before it may take ten minutes, once
 
 const [word = "", ...words] = process.argv.slice(2);
 const mode = word in modes ? modes[word as keyof typeof modes] : modes.all;
@@ -81,12 +82,23 @@ async function startRealParts(files: string[]): Promise<SetUp> {
 }
 
 function runTests(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  // two at a time, for the real parts need room too; no file may hold up the others for ever
-  const args = ["--test", "--test-reporter=spec", "--test-concurrency=2", `--test-timeout=${mode.timeoutMs}`, ...files];
+  const args = [
+    "--test",
+    "--test-reporter=spec",
+    "--test-concurrency=2", // the real parts need room too
+    `--test-timeout=${mode.testTimeoutMs}`,
+    `--import=${join(root, "test/kit/deadline.ts")}`,
+    ...files,
+  ];
+  const environment = { ...process.env, ...env, FLOTILLA_TEST_FILE_TIMEOUT_MS: String(mode.fileTimeoutMs) };
   return new Promise((resolve, reject) => {
-    const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } });
+    const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env: environment });
+    const late = setTimeout(() => over.abort(), runTimeoutMs);
     over.signal.addEventListener("abort", () => runner.kill("SIGTERM"));
     runner.on("error", reject);
-    runner.on("exit", (code) => resolve(code ?? 130));
+    runner.on("exit", (code) => {
+      clearTimeout(late);
+      resolve(code ?? 130);
+    });
   });
 }

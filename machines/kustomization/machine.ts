@@ -6,7 +6,7 @@ import { assign, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
 import { contestedMs, jitteredMs } from "#machines/rules/backoff.ts";
 import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
-import { isLeaving, isRenewed, isRequested } from "#machines/rules/object.ts";
+import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
 import { busy } from "#machines/step.ts";
 import { faults, type FaultData } from "#protocol/errors/fault.ts";
 import type {
@@ -28,6 +28,8 @@ export type KustomizationContext = {
   inventory: InventoryEntry[];
   /** Objects of former builds that are to be pruned. */
   leftovers: InventoryEntry[];
+  /** What an apply that never reported back may have created: noted before it began, pruned when it is not wanted. */
+  intended: InventoryEntry[];
   /** What was done since the unit last became ready: told in one notice. */
   changes: Change[];
   scope: ApplyScope;
@@ -51,7 +53,16 @@ export type KustomizationEvent =
   | { type: "look" }
   | { type: "drift" };
 
-const again = { guard: "stale", target: "finding" } as const;
+// By way of `adopting`: nothing is applied for an object that does not carry our finalizer.
+const again = { guard: "stale", target: "adopting" } as const;
+
+const takingLeave = [
+  { guard: "outdated" },
+  { guard: "vanished", target: "#kustomization.gone", actions: "see" },
+  // Some of what it had applied may be deleted by now.
+  { guard: "reborn", target: "#kustomization.adopting", actions: ["see", "forgetApplied"] },
+  { actions: "see" },
+] as const;
 
 export const kustomization = setup({
   types: {} as {
@@ -62,8 +73,14 @@ export const kustomization = setup({
   },
   guards: {
     stale: ({ context }) => context.stale,
+    staleAndValid: ({ context }) => context.stale && context.facts?.invalid === undefined,
+    valid: ({ context }) => context.facts?.invalid === undefined,
     drifted: ({ context }) => context.drifted,
     driftedWhileUnhealthy: ({ context: c }) => c.drifted && c.fault?.code === "HealthCheckFailed",
+    outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
+    reborn: ({ context, event }) => event.type === "object" && isReborn(context, event.facts),
+    // Our finalizer goes last, so nothing is left to do; if somebody else took it off, they want the objects to stay.
+    vanished: ({ event }) => event.type === "object" && event.facts === null,
     leaving: ({ event }) => event.type === "object" && isLeaving(event.facts),
     invalid: ({ event }) => event.type === "object" && event.facts?.invalid !== undefined,
     suspended: ({ event }) => event.type === "object" && event.facts?.suspended === true,
@@ -71,7 +88,6 @@ export const kustomization = setup({
     requested: ({ context, event }) => event.type === "object" && event.facts !== null && isRequested(context, event.facts),
     news: ({ context, event }) => event.type === "artifact" && event.digest + event.revision !== (context.source?.digest ?? "") + (context.source?.revision ?? ""),
     finalized: ({ context }) => context.facts?.finalizer === true,
-    unadopted: ({ context }) => context.facts?.finalizer === false,
     stalls: ({ context }) => context.fault !== null && faults[context.fault.code].remedy === "stall",
     waits: ({ context }) => context.fault !== null && faults[context.fault.code].remedy === "wait",
     nothingToPrune: ({ context }) => context.leftovers.length === 0,
@@ -102,7 +118,8 @@ export const kustomization = setup({
       for (const notice of news) if (notice) enqueue.emit(notice);
       // The status is ours: what it says counts only before we have said anything ourselves.
       enqueue.assign({ facts: { ...facts, handledAt: "" }, handledAt: context.facts ? context.handledAt : handledAt });
-      if (facts.invalid) enqueue.assign({ fault: facts.invalid });
+      // Nothing can be done for it, and so it is handled.
+      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: handlingOf({ ...context, facts: event.facts }) });
     }),
     fail: enqueueActions(({ context, event, enqueue }) => {
       const fault = faultOf(event);
@@ -112,8 +129,11 @@ export const kustomization = setup({
     }),
     markStale: assign({ stale: true }),
     markDrifted: assign({ drifted: true }),
-    // Asked by a person: compare every object with the cluster, not only what is known to differ.
-    compareAll: assign({ stale: true, scope: "all" }),
+    beginHandling: assign({ handling: ({ context }) => handlingOf(context) }),
+    endHandling: assign({ handledAt: ({ context: c }) => c.handling || c.handledAt }),
+    // Asked by a person: compare every object with the cluster, not only what is known to differ, once it can be applied.
+    chooseScope: assign({ scope: ({ context: c }) => (c.facts !== null && isRequested(c, c.facts) ? "all" : c.scope) }),
+    forgetApplied: assign({ appliedKey: "", scope: "all" }),
     tellReady: enqueueActions(({ context, enqueue }) => {
       const revision = context.source?.revision ?? "";
       if (context.changes.length > 0 || context.applied !== revision || context.fault !== null)
@@ -123,7 +143,7 @@ export const kustomization = setup({
 }).createMachine({
   id: "kustomization",
   context: ({ input }) => ({
-    ...input, facts: null, source: null, traceparent: "", build: null, appliedKey: "", inventory: [], leftovers: [], changes: [],
+    ...input, facts: null, source: null, traceparent: "", build: null, appliedKey: "", inventory: [], leftovers: [], intended: [], changes: [],
     scope: "changed", attempted: "", applied: "", observedGeneration: -1, handling: "", handledAt: "", fault: null, stale: false,
     drifted: false, corrections: 0,
   }),
@@ -133,28 +153,31 @@ export const kustomization = setup({
     artifact: { guard: "news", actions: "markStale" },
     drift: { actions: "markDrifted" },
     object: [
+      { guard: "outdated" },
+      { guard: "vanished", target: ".gone", actions: "see" },
       { guard: "leaving", target: ".removing", actions: "see" },
       { guard: "invalid", target: ".stalled", actions: "see" },
       { guard: "suspended", target: ".suspended", actions: "see" },
       { guard: "renewed", target: ".adopting", actions: "see" },
-      { guard: "requested", actions: ["see", "compareAll"] },
+      { guard: "requested", actions: ["see", "markStale"] },
       { actions: "see" },
     ],
   },
   states: {
     waiting: {},
     suspended: {
-      entry: assign({ handledAt: ({ context: c }) => c.facts?.requestedAt ?? c.handledAt, stale: false, drifted: false }),
+      entry: ["beginHandling", "endHandling", assign({ stale: false, drifted: false })],
       on: { drift: {}, look: {}, artifact: {} },
     },
     adopting: {
       tags: busy,
+      entry: ["chooseScope", "beginHandling"],
       always: { guard: "finalized", target: "finding" },
       invoke: { id: "adopt", src: "adopt", input: null, onDone: "finding", onError: { target: "failing", actions: "fail" } },
     },
     finding: {
       tags: busy,
-      entry: assign({ stale: false, handling: ({ context }) => context.facts?.requestedAt ?? "" }),
+      entry: ["chooseScope", "beginHandling", assign({ stale: false })],
       invoke: {
         id: "findSource", src: "findSource", input: null,
         onError: { target: "failing", actions: "fail" },
@@ -182,7 +205,7 @@ export const kustomization = setup({
             guard: ({ context: c, event: { output } }) => output.renderKey === c.appliedKey && c.scope === "changed" && !c.drifted,
             actions: assign({ build: ({ event }) => event.output }),
           },
-          { target: "applying", actions: assign({ build: ({ event }) => event.output }) },
+          { target: "applying", actions: assign(({ context, event: { output } }) => ({ build: output, intended: intentions(context, output) })) },
         ],
       },
     },
@@ -207,7 +230,9 @@ export const kustomization = setup({
             target: "pruning",
             actions: assign(({ context: c, event: { output } }) => ({
               inventory: output.entries,
-              leftovers: union(c.leftovers, c.inventory).filter((old) => !output.entries.some(({ id }) => id === old.id)),
+              leftovers: without(union(c.leftovers, c.inventory, c.intended), output.entries),
+              intended: [],
+              scope: "changed",
               changes: told(c.changes, output.changes),
             })),
           },
@@ -250,7 +275,6 @@ export const kustomization = setup({
     },
     checking: {
       tags: busy,
-      entry: assign({ scope: "changed" }),
       always: [
         { guard: "healthIgnored", target: "settled", actions: "tellReady" },
         again, // a newer revision does not wait for the health of an older one
@@ -263,11 +287,14 @@ export const kustomization = setup({
       },
     },
     settled: {
-      entry: assign(({ context: c }) => ({
-        fault: null, changes: [], applied: c.source?.revision ?? "", handledAt: c.handling, observedGeneration: c.facts?.generation ?? -1,
-      })),
+      entry: [
+        "endHandling",
+        assign(({ context: c }) => ({
+          fault: null, changes: [], applied: c.source?.revision ?? "", observedGeneration: c.facts?.generation ?? -1,
+        })),
+      ],
       always: [again, { guard: "drifted", target: "contested" }],
-      after: { interval: { target: "finding", actions: assign({ corrections: 0 }) } },
+      after: { interval: { target: "adopting", actions: assign({ corrections: 0 }) } },
     },
     // Drift is put back at once; a field two controllers fight over, at a widening distance.
     contested: {
@@ -276,36 +303,50 @@ export const kustomization = setup({
       after: { contest: "building" },
     },
     failing: {
-      entry: assign({ handledAt: ({ context }) => context.handling, scope: "changed" }),
+      entry: "endHandling",
       always: [{ guard: "stalls", target: "stalled" }, again, { guard: "driftedWhileUnhealthy", target: "contested" }],
       after: {
-        dependency: { guard: "waits", target: "finding" },
-        retry: [{ guard: "unadopted", target: "adopting" }, { target: "finding" }],
+        dependency: { guard: "waits", target: "adopting" },
+        retry: "adopting",
       },
     },
+    // An object that is invalid itself is not acted on, whoever asks, until it changes: what it wants is not known.
     stalled: {
-      entry: assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1, handledAt: ({ context: c }) => c.handling }),
-      always: again,
-      after: { interval: "finding" },
+      entry: ["endHandling", assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1 })],
+      always: { guard: "staleAndValid", target: "adopting" },
+      after: { interval: { guard: "valid", target: "adopting" } },
     },
     removing: {
       tags: busy,
-      on: { object: { actions: "see" }, look: {}, artifact: {}, drift: {} },
+      on: { object: takingLeave, look: {}, artifact: {}, drift: {} },
       invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
     },
     // The deletion could not be finished: the finalizer stays and it is tried again.
     remaining: {
-      on: { object: { actions: "see" }, look: {}, artifact: {}, drift: {} },
+      on: { object: takingLeave, look: {}, artifact: {}, drift: {} },
       after: { removal: "removing" },
     },
     gone: { type: "final" },
   },
 });
 
-/** By id; the first list wins. */
-function union(first: InventoryEntry[], second: InventoryEntry[]): InventoryEntry[] {
-  const ids = new Set(first.map(({ id }) => id));
-  return [...first, ...second.filter(({ id }) => !ids.has(id))];
+/** By id; the earlier list wins. */
+function union(...lists: InventoryEntry[][]): InventoryEntry[] {
+  const byId = new Map<string, InventoryEntry>();
+  for (const entry of lists.flat()) if (!byId.has(entry.id)) byId.set(entry.id, entry);
+  return [...byId.values()];
+}
+
+/** What the apply will create as far as anybody can tell: nothing is known of these objects yet but that they are ours. */
+function intentions({ intended, inventory }: KustomizationContext, { objects = [] }: BuildOutcome): InventoryEntry[] {
+  const fresh = objects.map(({ id, v }) => ({ id, v, uid: "", digest: "", owned: "" }));
+  return without(union(intended, fresh), inventory);
+}
+
+/** An object rendered with a namespace may turn out to be cluster-scoped once its kind is known: it is the same object. */
+function without(entries: InventoryEntry[], known: InventoryEntry[]): InventoryEntry[] {
+  const ids = new Set(known.map(({ id }) => id));
+  return entries.filter(({ id }) => !ids.has(id) && !ids.has(id.slice(id.indexOf("_"))));
 }
 
 const deleted = ({ deleted: ids }: PruneOutcome): Change[] => ids.map((id) => ({ id, action: "deleted" }));

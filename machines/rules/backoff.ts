@@ -36,6 +36,8 @@ const freeCorrections = 3;
 /**
  * How long a unit waits before it puts drift back again, in milliseconds: the first three corrections at once, then as
  * after failures. Two controllers that fight over a field must not become a loop at full speed.
+ *
+ * @param corrections including the one that is about to be made: 1 or more
  */
 export const contestedMs = (corrections: number): number =>
-  corrections < freeCorrections ? 0 : backoffMs(corrections - freeCorrections + 1);
+  corrections <= freeCorrections ? 0 : backoffMs(corrections - freeCorrections);

@@ -13,3 +13,14 @@ export const isRenewed = ({ facts }: Seen, next: ObjectFacts): boolean =>
 /** Somebody asked for a reconcile (flux.md 0.4): only a value not yet handled, nor being handled, counts. */
 export const isRequested = ({ handling, handledAt }: Seen, next: ObjectFacts): boolean =>
   next.requestedAt !== "" && next.requestedAt !== handledAt && next.requestedAt !== handling;
+
+/** The request a run begins to handle, or keeps on handling when the annotation is gone. */
+export const handlingOf = ({ facts, handling }: Seen): string => facts?.requestedAt || handling;
+
+/** An older sighting of the same object: a message that was held up on its way. Generations only grow. */
+export const isOutdated = ({ facts }: Seen, next: ObjectFacts | null): boolean =>
+  facts !== null && next !== null && facts.uid === next.uid && next.generation < facts.generation;
+
+/** Deleted and made anew under the same name, while the actor was still taking its leave. */
+export const isReborn = ({ facts }: Seen, next: ObjectFacts | null): boolean =>
+  next !== null && !next.deleting && facts?.uid !== next.uid;

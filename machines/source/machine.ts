@@ -2,7 +2,7 @@
 import { assign, emit, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
 import { backoffMs, jitteredMs } from "#machines/rules/backoff.ts";
-import { isLeaving, isRenewed, isRequested } from "#machines/rules/object.ts";
+import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
 import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
 import { busy } from "#machines/step.ts";
 import { faults, type FaultData } from "#protocol/errors/fault.ts";
@@ -33,13 +33,24 @@ type Resolved = { revision: string; /** The artifact we hold is still in the sto
 export type SourceEvent = { type: "object"; facts: SourceFacts | null } | { type: "look" };
 export type SourceEmit = Notice | { type: "artifactStored"; artifact: Artifact; traceparent: string };
 
-const again = { guard: "stale", target: "resolving" } as const;
+// By way of `readopting`: nothing is done for an object that does not carry our finalizer.
+const again = { guard: "stale", target: "readopting" } as const;
+
+const takingLeave = [
+  { guard: "outdated" },
+  { guard: "reborn", target: "#source.adopting", actions: "see" },
+  { actions: "see" },
+] as const;
 
 export const source = setup({
   types: {} as { input: { key: string }; context: SourceContext; events: SourceEvent; emitted: SourceEmit },
   guards: {
     stale: ({ context }) => context.stale,
-    unadopted: ({ context }) => context.facts !== null && !context.facts.finalizer,
+    staleAndValid: ({ context }) => context.stale && context.facts?.invalid === undefined,
+    valid: ({ context }) => context.facts?.invalid === undefined,
+    finalized: ({ context }) => context.facts?.finalizer === true,
+    outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
+    reborn: ({ context, event }) => event.type === "object" && isReborn(context, event.facts),
     leaving: ({ event }) => event.type === "object" && isLeaving(event.facts),
     invalid: ({ event }) => event.type === "object" && event.facts?.invalid !== undefined,
     suspended: ({ event }) => event.type === "object" && event.facts?.suspended === true,
@@ -65,7 +76,8 @@ export const source = setup({
       for (const notice of news) if (notice) enqueue.emit(notice);
       // The status is ours: what it says counts only before we have said anything ourselves.
       enqueue.assign({ facts: { ...facts, handledAt: "" }, handledAt: context.facts ? context.handledAt : handledAt });
-      if (facts.invalid) enqueue.assign({ fault: facts.invalid });
+      // Nothing can be done for it, and so it is handled.
+      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: handlingOf({ ...context, facts: event.facts }) });
     }),
     fail: enqueueActions(({ context, event, enqueue }) => {
       const fault = faultOf(event);
@@ -74,6 +86,8 @@ export const source = setup({
       enqueue.assign({ fault });
     }),
     markStale: assign({ stale: true }),
+    beginHandling: assign({ handling: ({ context }) => handlingOf(context) }),
+    endHandling: assign({ handledAt: ({ context: c }) => c.handling || c.handledAt }),
   },
 }).createMachine({
   id: "source",
@@ -85,6 +99,7 @@ export const source = setup({
   on: {
     look: { actions: "markStale" }, // any number while busy make one more look
     object: [
+      { guard: "outdated" },
       { guard: "leaving", target: ".removing", actions: "see" },
       { guard: "invalid", target: ".stalled", actions: "see" },
       { guard: "suspended", target: ".suspended", actions: "see" },
@@ -95,16 +110,18 @@ export const source = setup({
   },
   states: {
     waiting: {},
-    suspended: { entry: assign({ handledAt: ({ context: c }) => c.facts?.requestedAt ?? c.handledAt, stale: false }) },
-    adopting: {
+    suspended: { entry: ["beginHandling", "endHandling", assign({ stale: false })] },
+    adopting: { entry: assign({ failures: 0 }), always: "readopting" },
+    // As adopting, but failures go on counting.
+    readopting: {
       tags: busy,
-      entry: assign({ failures: 0 }),
-      always: { guard: ({ context }) => context.facts?.finalizer === true, target: "resolving" },
+      entry: "beginHandling",
+      always: { guard: "finalized", target: "resolving" },
       invoke: { id: "adopt", src: "adopt", input: null, onDone: "resolving", onError: { target: "failing", actions: "fail" } },
     },
     resolving: {
       tags: busy,
-      entry: assign({ stale: false, handling: ({ context }) => context.facts?.requestedAt ?? "" }),
+      entry: ["beginHandling", assign({ stale: false })],
       invoke: {
         id: "resolve", src: "resolve", input: ({ context }) => ({ path: context.artifact?.path ?? "" }),
         onError: { target: "failing", actions: "fail" },
@@ -137,36 +154,33 @@ export const source = setup({
       },
     },
     settled: {
-      entry: assign(({ context: c }) => ({
-        failures: 0, fault: null, wanted: "", handledAt: c.handling, observedGeneration: c.facts?.generation ?? -1,
-      })),
+      entry: [
+        "endHandling",
+        assign(({ context: c }) => ({ failures: 0, fault: null, wanted: "", observedGeneration: c.facts?.generation ?? -1 })),
+      ],
       always: again,
-      after: { interval: "resolving" },
+      after: { interval: "readopting" },
     },
     failing: {
-      entry: assign(({ context: c }) => ({ failures: c.failures + 1, handledAt: c.handling })),
+      entry: ["endHandling", assign({ failures: ({ context }) => context.failures + 1 })],
       always: [{ guard: "stalls", target: "stalled" }, again],
-      after: { backoff: [{ guard: "unadopted", target: "readopting" }, { target: "resolving" }] },
+      after: { backoff: "readopting" },
     },
-    // As adopting, but failures go on counting.
-    readopting: {
-      tags: busy,
-      invoke: { id: "adopt", src: "adopt", input: null, onDone: "resolving", onError: { target: "failing", actions: "fail" } },
-    },
+    // An object that is invalid itself is not acted on, whoever asks, until it changes: what it wants is not known.
     stalled: {
-      entry: assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1 }),
-      always: again,
-      after: { interval: "resolving" },
+      entry: ["endHandling", assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1 })],
+      always: { guard: "staleAndValid", target: "readopting" },
+      after: { interval: { guard: "valid", target: "readopting" } },
     },
     removing: {
       tags: busy,
-      on: { object: { actions: "see" }, look: {} },
+      on: { object: takingLeave, look: {} },
       invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
     },
     // The deletion could not be finished: it is tried again, as Flux keeps the finalizer until it can.
     remaining: {
       entry: assign({ failures: ({ context }) => context.failures + 1 }),
-      on: { object: { actions: "see" }, look: {} },
+      on: { object: takingLeave, look: {} },
       after: { backoff: "removing" },
     },
     gone: { type: "final" },

@@ -26,6 +26,8 @@ export type BuildOutcome = {
   /** sha256 over everything the build depended on: settings and the contents it read. */
   renderKey: string;
   readSet: { files: string[]; dirs: string[] };
+  /** Every rendered object, as the inventory names it: noted before any of them is created. */
+  objects?: { id: string; v: string }[];
 };
 
 export type ChangeAction = "created" | "configured" | "unchanged" | "skipped" | "deleted";

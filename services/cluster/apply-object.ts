@@ -23,7 +23,13 @@ export type ApplyItem = {
   whole: boolean;
 };
 
-export type Applied = { entry: InventoryEntry; action: ChangeAction; /** As the server gave it back. */ live: KubeObject };
+export type Applied = {
+  entry: InventoryEntry;
+  action: ChangeAction;
+  /** As the server gave it back. */
+  live: KubeObject;
+  resource: Resource;
+};
 
 /** What is known of a live object without asking. */
 export type Known = { uid: string; resourceVersion: string; owned: string; appliedAtS: number };
@@ -119,18 +125,18 @@ export async function write(call: ObjectCall, item: ApplyItem, found: Look): Pro
 async function carryOut(call: ObjectCall, item: ApplyItem, resource: Resource, plan: Look): Promise<Applied> {
   switch (plan.next) {
     case "nothing":
-      return { action: plan.action, entry: entryOf(item, plan.live, plan.action), live: plan.object };
+      return { action: plan.action, entry: entryOf(item, plan.live, plan.action), live: plan.object, resource };
     case "update": {
       const { uid, resourceVersion } = plan.live;
       const answer = await conditional(call, item, resource, { uid, resourceVersion });
       const unchanged = answer.body.metadata.resourceVersion === resourceVersion;
-      return applied(item, answer, unchanged ? "unchanged" : "configured");
+      return applied(item, resource, answer, unchanged ? "unchanged" : "configured");
     }
     case "recreate":
       await recreate(call, item, resource);
-      return applied(item, await conditional(call, item, resource, createOnly), "created");
+      return applied(item, resource, await conditional(call, item, resource, createOnly), "created");
     case "create":
-      return applied(item, await conditional(call, item, resource, createOnly), "created");
+      return applied(item, resource, await conditional(call, item, resource, createOnly), "created");
   }
 }
 
@@ -164,8 +170,8 @@ function patch(
   });
 }
 
-const applied = (item: ApplyItem, { body }: KubeAnswer<KubeObject>, action: ChangeAction): Applied =>
-  ({ action, entry: entryOf(item, body.metadata, action), live: body });
+const applied = (item: ApplyItem, resource: Resource, { body }: KubeAnswer<KubeObject>, action: ChangeAction): Applied =>
+  ({ action, entry: entryOf(item, body.metadata, action), live: body, resource });
 
 function entryOf({ id, v, digest }: ApplyItem, live: ObjectMeta, action: ChangeAction): InventoryEntry {
   const uid = live.uid ?? "";

@@ -4,7 +4,7 @@
  */
 import type { ApplyOutcome, ApplyScope, Change, ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { planApply } from "#machines/rules/apply-plan.ts";
-import { appliedAtS } from "#machines/rules/drift.ts";
+import { appliedAtS, ownershipOf } from "#machines/rules/drift.ts";
 import { groupOf, parseInventoryId, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
 import { compareIds, stageNames, stageOf, waves } from "#machines/rules/order.ts";
 import type { Owner } from "#machines/rules/prune.ts";
@@ -21,8 +21,10 @@ export type Rendered = { object: KubeObject; digest: string };
 /** The table of live objects, as far as an apply uses it. */
 export type AppliedTable = {
   known(id: string): Known | undefined;
-  /** What our write left behind, told before the watch tells it. */
-  note(id: string, written: Known): void;
+  /** From here to `end`, events of this object are our own doing. */
+  begin(id: string): void;
+  /** What our write left behind; undefined when it failed and nobody knows. */
+  end(id: string, written?: Known): void;
   /** The kind is in use from now on. */
   follow(resource: Resource): void;
 };
@@ -101,13 +103,28 @@ async function applyStage(call: ApplyCall, objectCall: ObjectCall, run: Run, ite
   const done: KubeObject[] = [];
   for (const wave of waves(items, ({ id }) => parseInventoryId(id)))
     await each(wave, async (item) => {
-      const applied = await write(objectCall, item, looks.get(item) as Look);
+      const applied = await written(call, objectCall, item, looks.get(item) as Look);
       record(call, run, item, applied);
       if (applied.action !== "skipped") done.push(applied.live);
     });
   if (!definitions) return;
   await waitUsable(call.cluster, done, call.signal);
   for (const group of run.fresh) call.cluster.discovery.forget(group);
+}
+
+async function written({ table }: ApplyCall, objectCall: ObjectCall, item: Item, found: Look): Promise<Applied> {
+  table?.begin(item.id);
+  let left: Known | undefined;
+  try {
+    const applied = await write(objectCall, item, found);
+    const { uid, resourceVersion = "", managedFields } = applied.live.metadata;
+    // The list that a watch begins with holds what was written before it.
+    table?.follow(applied.resource);
+    left = { uid: uid ?? "", resourceVersion, owned: ownershipOf(applied.live.metadata), appliedAtS: appliedAtS(managedFields) };
+    return applied;
+  } finally {
+    table?.end(item.id, left);
+  }
 }
 
 /** All at once; every one is seen to its end before the first failure in the order of the list is thrown. */
@@ -120,16 +137,10 @@ async function each<T>(items: T[], work: (item: T) => Promise<void>): Promise<vo
   throw new Fault(first.code, first.subject, { detail: `${first.detail ?? ""} (${more})`, cause: first });
 }
 
-function record(call: ApplyCall, run: Run, item: Item, { entry, action, live }: Applied): void {
+function record(call: ApplyCall, run: Run, item: Item, { entry, action }: Applied): void {
   run.written.push(entry);
   const by = action === "skipped" || action === "unchanged" ? "" : (call.drifted?.get(item.id) ?? "");
   run.changes.push({ id: item.id, action, ...(by && { by }) });
-  if (action !== "skipped")
-    call.table?.note(item.id, {
-      uid: entry.uid, owned: entry.owned,
-      resourceVersion: live.metadata.resourceVersion ?? "",
-      appliedAtS: appliedAtS(live.metadata.managedFields),
-    });
   if ((action === "created" || action === "configured") && item.payload.kind === "CustomResourceDefinition") run.fresh.add(groupDefinedBy(item.payload));
   call.onObject?.(item.id, action, run.startedMs.get(item.id) ?? 0, clockMs());
 }

@@ -42,7 +42,9 @@ export type RendererOptions = {
 export class Renderer {
   private readonly options: Required<Omit<RendererOptions, "wasm">> & Pick<RendererOptions, "wasm">;
   private readonly trees: TreeCache;
-  private engine: Promise<{ pool: RenderPool; wasmKey: string }> | undefined;
+  private engine: Promise<Engine> | undefined;
+  private pool: RenderPool | undefined;
+  private closed = false;
 
   constructor(options: RendererOptions = {}) {
     this.options = { ...defaults, ...options };
@@ -70,13 +72,20 @@ export class Renderer {
     return { unchanged: false, key: keyOf(reply.readSet), readSet: reply.readSet, objects };
   }
 
-  async close(): Promise<void> {
-    const engine = this.engine;
-    this.engine = undefined;
-    await (await engine?.catch(() => undefined))?.pool.close();
+  /** The most memory any thread's module holds. */
+  get memoryBytes(): number {
+    return this.pool?.memoryBytes ?? 0;
   }
 
-  private start(): Promise<{ pool: RenderPool; wasmKey: string }> {
+  /** Waits for nothing: what is being built is given up, and so is everything asked for later. */
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.engine?.catch(() => undefined);
+    await this.pool?.close();
+  }
+
+  private start(): Promise<Engine> {
+    if (this.closed) throw new Fault("RendererMissing", "renderer", { detail: "it is closed" });
     this.engine ??= this.compile().catch((thrown: unknown) => {
       this.engine = undefined; // the next render looks for the file again
       throw thrown;
@@ -84,17 +93,23 @@ export class Renderer {
     return this.engine;
   }
 
-  private async compile(): Promise<{ pool: RenderPool; wasmKey: string }> {
+  private async compile(): Promise<Engine> {
     const { threads, timeoutMs, memoryLimitBytes, loadedLimitBytes, wasm } = this.options;
     const { key: wasmKey, path, read } = wasm ?? (await findWasm());
     const bytes = await read();
-    const module = await WebAssembly.compile(withMemoryLimit(bytes, memoryLimitBytes)).catch((cause: unknown) => {
+    const module = await compile(bytes, memoryLimitBytes).catch((cause: unknown) => {
       throw new Fault("RendererMissing", path, { detail: "not a compiled renderer", cause });
     });
     const thread = { module, memoryLimitBytes, recycleAboveBytes: memoryLimitBytes / 2, loadedLimitBytes };
-    return { pool: new RenderPool({ threads, timeoutMs, thread }), wasmKey };
+    this.pool = new RenderPool({ threads, timeoutMs, thread });
+    return { pool: this.pool, wasmKey };
   }
 }
+
+type Engine = { pool: RenderPool; wasmKey: string };
+
+const compile = async (bytes: Uint8Array, memoryLimitBytes: number) =>
+  WebAssembly.compile(withMemoryLimit(bytes, memoryLimitBytes));
 
 const mebibyte = 1024 * 1024;
 const defaults = {

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import tar from "tar-stream";
+import { extract as startExtract } from "tar-stream";
 import { Fault } from "#protocol/errors/fault.ts";
 import { Tree } from "./tree.ts";
 
@@ -19,7 +19,7 @@ export const unpackLimits: UnpackLimits = { totalBytes: 256 * 1024 * 1024, entri
 /** @throws Fault ArtifactCorrupt for what is no tar.gz, is too large, or has an entry that no source of ours writes */
 export async function unpack(archive: Uint8Array, digest: string, limits = unpackLimits): Promise<Tree> {
   const refuse = (detail: string, cause?: unknown) => new Fault("ArtifactCorrupt", digest, { detail, cause });
-  const extract = tar.extract();
+  const extract = startExtract();
   const flowing = pipeline(Readable.from([archive]), createGunzip(), limit(limits.totalBytes, refuse), extract);
   flowing.catch(() => {}); // the same error ends the loop below, where it is reported
   const found = new Entries(refuse);

@@ -53,8 +53,9 @@ test("[TR14] more objects than the SDK's own limit of series are all there", asy
 });
 
 const lines = [
-  { why: "requests", use: (m: Metrics) => m.apiRequest({ method: "PATCH", code: 409, host: "api:6443" }), line: 'rest_client_requests_total{method="PATCH",code="409",host="api:6443"} 1' },
-  { why: "a request with no answer", use: (m: Metrics) => m.apiRequest({ method: "GET", code: 0, host: "a" }), line: 'rest_client_requests_total{method="GET",code="<error>",host="a"} 1' },
+  { why: "requests", use: (m: Metrics) => m.apiRequest({ verb: "apply", resource: "deployments", code: 409, ms: 3 }), line: 'flotilla_api_requests_total{verb="apply",code="409",resource="deployments"} 1' },
+  { why: "their time", use: (m: Metrics) => m.apiRequest({ verb: "apply", resource: "deployments", code: 200, ms: 3 }), line: 'flotilla_api_request_duration_seconds_bucket{verb="apply",le="0.005"} 1' },
+  { why: "a request with no answer", use: (m: Metrics) => m.apiRequest({ verb: "get", resource: "pods", code: 0, ms: 1 }), line: 'flotilla_api_requests_total{verb="get",code="none",resource="pods"} 1' },
   { why: "commits", use: (m: Metrics) => m.natsCommit(0.002, "stored"), line: 'flotilla_nats_commit_duration_seconds_bucket{outcome="stored",le="0.0025"} 1' },
   { why: "webhooks", use: (m: Metrics) => m.webhook("refused"), line: 'flotilla_webhook_requests_total{outcome="refused"} 1' },
   { why: "actors", use: (m: Metrics) => m.observe({ actors: () => [{ kind: "source", state: "settled", count: 7 }] }), line: 'flotilla_actors{kind="source",state="settled"} 7' },

@@ -5,13 +5,8 @@ import { PrometheusExporter, PrometheusSerializer } from "@opentelemetry/exporte
 import { MeterProvider } from "@opentelemetry/sdk-metrics";
 import { ReconcileDurations, type ReconciledObject } from "./reconcile-durations.ts";
 
-export type ApiRequest = {
-  method: string;
-  /** HTTP status, or 0 when there was no answer. */
-  code: number;
-  /** Host and port of the API server. */
-  host: string;
-};
+/** One request to an API server, as the Kubernetes client reports it. `code` is 0 when there was no answer. */
+export type ApiRequest = { verb: string; code: number; resource?: string; host?: string; ms?: number };
 
 export type ActorCount = { kind: string; state: string; count: number };
 
@@ -35,6 +30,7 @@ export type Metrics = {
   shutdown(): Promise<void>;
 };
 
+const requestBoundsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
 const commitBoundsSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 export function createMetrics({ version }: { version: string }): Metrics {
@@ -45,7 +41,11 @@ export function createMetrics({ version }: { version: string }): Metrics {
   const meter = provider.getMeter("flotilla", version);
   const sources: MetricSources = {};
 
-  const requests = meter.createCounter("rest_client_requests_total", { description: "Requests to API servers." });
+  const requests = meter.createCounter("flotilla_api_requests_total", { description: "Requests to API servers." });
+  const requestTimes = meter.createHistogram("flotilla_api_request_duration_seconds", {
+    description: "Time to the first byte of an API server's answer.",
+    advice: { explicitBucketBoundaries: requestBoundsSeconds },
+  });
   const webhooks = meter.createCounter("flotilla_webhook_requests_total", { description: "Requests to the push webhook." });
   const commits = meter.createHistogram("flotilla_nats_commit_duration_seconds", {
     description: "Time from sending a batch to NATS to its acknowledgement.",
@@ -63,7 +63,10 @@ export function createMetrics({ version }: { version: string }): Metrics {
   return {
     reconciled: (object, seconds) => durations.record(object, seconds),
     forget: (object) => durations.forget(object),
-    apiRequest: ({ method, code, host }) => requests.add(1, { method, code: code === 0 ? "<error>" : String(code), host }),
+    apiRequest({ verb, code, resource, host, ms }) {
+      requests.add(1, { verb, code: code === 0 ? "none" : String(code), ...(resource && { resource }), ...(host && { host }) });
+      if (ms !== undefined) requestTimes.record(ms / 1000, { verb });
+    },
     natsCommit: (seconds, outcome) => commits.record(seconds, { outcome }),
     webhook: (outcome) => webhooks.add(1, { outcome }),
     observe: (more) => void Object.assign(sources, more),

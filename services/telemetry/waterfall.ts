@@ -167,7 +167,7 @@ function header(roots: Branch[], spans: StoredSpan[], { paint, glyphs, width, ax
   const change = spans.find(isChange);
   const about = (key: string) => printable(String(change?.attributes?.[key] ?? ""));
   const title = about(attribute.changeTitle);
-  const name = change ? printable(change.name) : `trace ${roots[0]!.span.traceId}`;
+  const name = printable((change ?? roots[0]!.span).name);
   const facts = [
     about(attribute.repositoryUrl),
     about(attribute.refName),

@@ -46,14 +46,21 @@ type Live = {
   /** The record is in the store: false only for an actor that was just begun. */
   kept: boolean;
   queue: Delivery[];
+  /** What came after the actor's end, for the actor that begins under its name. */
+  later: Delivery[];
   working: boolean;
   tasks: Map<number, AbortController>;
+  /** Tasks that were told to stop and have not yet. */
+  ending: Set<Promise<void>>;
   timers: Map<string, () => void>;
   telling: Set<number>;
   quarantine: FaultData | null;
 };
 
 const posted = "flotilla.posted";
+
+/** How long a task may take to heed its signal before the next one of its actor begins all the same. */
+const graceMs = 5_000;
 
 export class Host {
   private readonly ports: HostPorts;
@@ -71,7 +78,8 @@ export class Host {
     if (!machine || this.actors.has(id)) return;
     const live: Live = {
       key, machine, record: record ?? begin(machine, { key: id }, this.ports.clock.nowMs()).record, kept: record !== undefined,
-      queue: [], working: false, tasks: new Map(), timers: new Map(), telling: new Set(), quarantine: null,
+      queue: [], later: [], working: false, tasks: new Map(), ending: new Set(), timers: new Map(), telling: new Set(),
+      quarantine: null,
     };
     this.actors.set(id, live);
     if (record) this.act(live);
@@ -89,7 +97,7 @@ export class Host {
   deliver(key: ActorKey, event: AnyEventObject, hint?: { kind: HintKind; seq: number }): void {
     if (this.stopped) return;
     if (!this.actors.has(actorId(key))) {
-      if (event.type !== "object") return; // only its object brings an actor to life
+      if (event.type !== "object" || event["facts"] === null) return; // only its object brings an actor to life
       this.adopt(key);
     }
     const live = this.actors.get(actorId(key));
@@ -120,6 +128,7 @@ export class Host {
   }
 
   private enqueue(live: Live, delivery: Delivery): void {
+    if (this.actors.get(actorId(live.key)) !== live) return; // stopped, or over: another may go by its name by now
     live.queue.push(delivery);
     void this.pump(live);
   }
@@ -127,15 +136,15 @@ export class Host {
   private async pump(live: Live): Promise<void> {
     if (live.working) return;
     live.working = true;
-    try {
-      do await this.decide(live, live.queue.splice(0));
-      while (live.queue.length > 0 && !this.stopped);
-    } catch (thrown) {
-      // Ownership is lost, or the chart failed: either way this actor must not act on what was not kept.
-      if (!this.stopped) this.setAside(live, Fault.from(thrown, actorId(live.key)).toJSON());
-    } finally {
-      live.working = false;
-    }
+    do
+      try {
+        await this.decide(live, live.queue.splice(0));
+      } catch (thrown) {
+        // Ownership is lost, or the chart failed: either way this actor must not act on what was not kept.
+        if (!this.stopped) this.setAside(live, Fault.from(thrown, actorId(live.key)).toJSON());
+      }
+    while (live.queue.length > 0 && !this.stopped);
+    live.working = false;
   }
 
   private async decide(live: Live, deliveries: Delivery[]): Promise<void> {
@@ -143,42 +152,53 @@ export class Host {
     const before = live.record;
     let record = live.record;
     const emits: AnyEventObject[] = [];
-    for (const delivery of deliveries) {
+    for (const [index, delivery] of deliveries.entries()) {
       const { event, hint } = delivery;
       if (live.quarantine) {
         if (event.type !== "object") continue;
         live.quarantine = null; // the object changed, or a reconcile was asked for: begin afresh
-        record = begin(live.machine, { key: actorId(live.key) }, nowMs).record;
+        const { outbox, attempts } = record;
+        record = { ...begin(live.machine, { key: actorId(live.key) }, nowMs, attempts).record, outbox };
       }
       if (!isExpected(record, delivery)) continue;
       if (event.type === posted) record = { ...record, outbox: record.outbox.filter(({ n }) => n !== event["n"]) };
-      else {
-        const decision = step(live.machine, record, event, nowMs);
-        if (decision.record.snapshot.status === "error") throw new Fault("Unexpected", actorId(live.key), { detail: `chart failed on ${event.type}` });
-        ({ record } = decision);
-        emits.push(...decision.emits);
-      }
+      else if (record.snapshot.status === "done") live.later.push(delivery);
+      else
+        try {
+          const decision = step(live.machine, record, event, nowMs);
+          if (decision.record.snapshot.status === "error") throw new Fault("Unexpected", actorId(live.key), { detail: `chart failed on ${event.type}` });
+          ({ record } = decision);
+          emits.push(...decision.emits);
+        } catch (thrown) {
+          live.queue.unshift(...deliveries.slice(index + 1)); // its object may be among them
+          throw thrown;
+        }
       if (hint) record = { ...record, seen: { ...record.seen, [hint.kind]: hint.seq } };
     }
+    if (live.quarantine) return;
     const notices = emits.filter(({ type }) => type === "notice");
     if (notices.length > 0) record = { ...record, ...numbered(record, notices) };
 
-    if (!live.kept || emits.length > 0 || contents(record) !== contents(before)) {
-      const over = record.snapshot.status === "done";
+    // An actor that still has something to tell goes once it is told.
+    const over = record.snapshot.status === "done" && record.outbox.length === 0;
+    if (over || !live.kept || emits.length > 0 || contents(record) !== contents(before)) {
       const hints = emits.flatMap((emitted) => this.ports.route(live.key, emitted));
       await this.ports.commit({ key: live.key, record: over ? null : record, hints });
       if (this.stopped) return;
       live.record = record;
       live.kept = true;
       this.ports.kept({ key: live.key, before, after: record, emits, nowMs });
-      if (over) {
-        this.halt(live);
-        for (const notice of record.outbox) void this.ports.tell(live.key, notice as unknown as Notice);
-        this.actors.delete(actorId(live.key));
-        return;
-      }
+      if (over) return this.bury(live);
     } else live.record = record; // only `seen` moved: it is kept with the next decision, and a repeated hint is harmless
-    this.act(live);
+    if (!live.quarantine) this.act(live);
+  }
+
+  /** The actor is over. An object that came under its name meanwhile begins a new one. */
+  private bury(live: Live): void {
+    this.halt(live);
+    this.actors.delete(actorId(live.key));
+    for (const { event, hint } of [...live.later, ...live.queue.splice(0)])
+      if (event.type === "object") this.deliver(live.key, event, hint);
   }
 
   /** Make live tasks equal what the record says. */
@@ -210,13 +230,35 @@ export class Host {
       this.ports.ended(live.key, run, context, { endMs: this.ports.clock.nowMs(), ...(fault && { fault }) });
       this.enqueue(live, { event, attempt: run.attempt });
     };
-    this.ports.perform(run.src, { key: live.key, context, input: run.input, run, signal: controller.signal }).then(
+    const { signal } = controller;
+    const work = this.quiet(live).then(() => {
+      signal.throwIfAborted();
+      return this.ports.perform(run.src, { key: live.key, context, input: run.input, run, signal });
+    });
+    const ended = work.then(
       (output) => finish(answered(run, output)),
       (thrown: unknown) => {
         const fault = Fault.from(thrown, actorId(live.key)).toJSON();
         finish(failed(run, fault), fault);
       },
     );
+    signal.addEventListener("abort", () => {
+      live.ending.add(ended);
+      void ended.then(() => live.ending.delete(ended));
+    });
+  }
+
+  /**
+   * Resolves when no former task of the actor is at work. An abort stops nothing that is on its way already: what the
+   * former one still has in flight must not land in the middle of what the next one does.
+   */
+  private async quiet({ ending }: Live): Promise<void> {
+    if (ending.size === 0) return;
+    const { clock } = this.ports;
+    let cancel = () => {};
+    const grace = new Promise<void>((resolve) => { cancel = clock.at(clock.nowMs() + graceMs, resolve); });
+    await Promise.race([Promise.all(ending), grace]);
+    cancel();
   }
 
   private tell(live: Live, entry: ActorRecord["outbox"][number]): void {
@@ -233,6 +275,8 @@ export class Host {
 
   private setAside(live: Live, fault: FaultData): void {
     this.halt(live);
+    // Answers and timers belong to what was set aside; attempts of the actor that begins afresh count on from there.
+    live.queue = live.queue.filter(({ attempt, timerDueMs }) => attempt === undefined && timerDueMs === undefined);
     live.quarantine = fault;
     this.ports.quarantined(live.key, fault);
   }

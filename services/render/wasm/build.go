@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
+	"sigs.k8s.io/kustomize/kyaml/openapi/kubernetesapi"
 )
 
 type buildRequest struct {
@@ -40,7 +41,7 @@ func (r buildRequest) run() []byte {
 	case absent:
 		return failure{Code: "path", Message: readable(r.Path + ": no such directory")}.reply()
 	case file:
-		return failure{Code: "build", Message: readable(r.Path + ": not a directory")}.reply()
+		return failure{Code: "build", Message: "not a directory"}.reply()
 	}
 	reply, err := r.render(v)
 	if err != nil {
@@ -116,11 +117,9 @@ func readable(message string) string {
 	return message
 }
 
-// Schemas are global in kustomize, and a kustomization file may add its own.
-var schemasAltered = false
-
+// restoreSchemas undoes what a kustomization file did to the schemas, which are global in kustomize.
 func restoreSchemas() {
-	if schemasAltered {
+	if openapi.GetSchemaVersion() != kubernetesapi.DefaultOpenAPI {
 		resetSchemas()
 	}
 }
@@ -129,5 +128,4 @@ func restoreSchemas() {
 func resetSchemas() {
 	openapi.ResetOpenAPI()
 	openapi.Schema()
-	schemasAltered = false
 }

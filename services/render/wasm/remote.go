@@ -35,11 +35,8 @@ func (noNetwork) RoundTrip(request *http.Request) (*http.Response, error) {
 func (v *view) refuseRemote(relative string, content []byte) {
 	var parts struct {
 		Resources, Components, Bases, Generators, Transformers, Validators []string
-		OpenAPI                                                            map[string]string
 	}
-	err := yaml.Unmarshal(content, &parts)
-	schemasAltered = schemasAltered || err != nil || len(parts.OpenAPI) > 0
-	if err != nil {
+	if yaml.Unmarshal(content, &parts) != nil {
 		return // kustomize says what is wrong with it
 	}
 	for _, references := range [][]string{parts.Resources, parts.Bases, parts.Generators, parts.Transformers, parts.Validators} {

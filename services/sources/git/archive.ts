@@ -55,8 +55,10 @@ function add(tar: Tar, { path, kind, read }: ArchiveEntry): Promise<void> {
 async function* inBlocks(tar: Tar): AsyncGenerator<Buffer> {
   let held: Buffer[] = [];
   let size = 0;
-  for await (const chunk of tar) {
-    size += held.push(chunk) && chunk.length;
+  for await (const piece of tar) {
+    const chunk = piece as Buffer; // the types package says unknown
+    held.push(chunk);
+    size += chunk.length;
     if (size < blockBytes) continue;
     yield Buffer.concat(held, size);
     [held, size] = [[], 0];

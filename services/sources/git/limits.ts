@@ -6,6 +6,8 @@ export type Limits = {
   /** One object: a file, a directory, a delta. */
   objectBytes: number;
   objects: number;
+  /** Inflated objects kept in memory; others are inflated again when they are needed. */
+  cacheBytes: number;
   /** Files and directories of the commit, including those left out of the archive, and their contents inside it. */
   files: number;
   archivedBytes: number;
@@ -21,8 +23,9 @@ export const defaultLimits: Limits = {
   unpackedBytes: 1024 * mebi,
   objectBytes: 100 * mebi, // GitHub's own limit for a file
   objects: 500_000,
-  files: 100_000,
-  archivedBytes: 512 * mebi,
-  pathBytes: 4096, // PATH_MAX: longer ones could not be unpacked
+  cacheBytes: 64 * mebi,
+  files: 50_000, // this and the next two: what a renderer unpacks
+  archivedBytes: 200 * mebi,
+  pathBytes: 1024,
   patterns: 10_000,
 };

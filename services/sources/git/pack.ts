@@ -30,7 +30,6 @@ const types: Record<number, ObjectType> = { 1: "commit", 2: "tree", 3: "blob", 4
 const offsetDelta = 6;
 const referenceDelta = 7;
 const trailerBytes = 20;
-const cacheBytes = 64 * 2 ** 20;
 const maxDeltaDepth = 4095; // git's own limit
 
 export class Pack {
@@ -38,13 +37,14 @@ export class Pack {
   readonly #limits: Limits;
   readonly #byId = new Map<string, Entry>();
   readonly #byOffset = new Map<number, Entry>();
-  readonly #cache = new LRUCache<number, Buffer>({ maxSize: cacheBytes, sizeCalculation: (data) => data.length + 64 });
+  readonly #cache: LRUCache<number, Buffer>;
   #unpackedBytes = 0;
 
   /** @throws RangeError when it is damaged, LimitExceeded when it is too large */
   constructor(bytes: Buffer, limits: Limits) {
     this.#bytes = bytes;
     this.#limits = limits;
+    this.#cache = new LRUCache({ maxSize: limits.cacheBytes, sizeCalculation: (data) => data.length + 64 });
     this.#index();
   }
 

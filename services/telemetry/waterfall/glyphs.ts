@@ -42,9 +42,9 @@ export const painter = (colour: boolean): Paint => (tone, text) =>
 
 /** One colour per sort of step, so that the eye finds them again in every trace. */
 export function toneOf(step: string): Tone {
-  if (/^(resolve|fetch|verify|archive|clone|download|receive)/.test(step)) return "fetch";
+  if (/^(resolve|fetch|find source|verify|archive|clone|download|receive)/.test(step)) return "fetch";
   if (/^(build|render|decrypt|plan|diff|substitute)/.test(step)) return "build";
-  if (/^(apply|prune|stage|dry-run|create|patch|delete)/.test(step)) return "apply";
+  if (/^(apply|prune|stage|dry-run|created?|patch|configured|replaced|deleted?)/.test(step)) return "apply";
   if (/^(health|wait-health|notify)/.test(step)) return "health";
   return /^(wait|queue|until)/.test(step) ? "wait" : "plain";
 }

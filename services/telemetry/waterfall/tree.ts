@@ -51,13 +51,16 @@ function addStandIns(branches: Map<string, Branch>, changeId: string | undefined
       traceId: children[0]!.traceId,
       spanId,
       ...(changeId !== undefined && { parentId: changeId }),
-      name: unit === undefined ? "…" : `SYNC ${String(unit)}`,
+      name: unit === undefined ? "…" : runName(String(unit)),
       startMs: Math.min(...children.map(({ startMs }) => startMs)),
       endMs: Math.max(...children.map(({ endMs }) => endMs)),
     };
     branches.set(spanId, branchOf(span, true));
   }
 }
+
+/** `SYNC kustomization/podinfo` for `kustomization/apps/podinfo`, as the run itself is named. */
+const runName = (unit: string) => `SYNC ${unit.replace(/^([^/]+)\/[^/]+\//, "$1/")}`;
 
 // Parents come from outside this process; a circle among them must not hang the reader.
 function isOwnAncestor({ span }: Branch, branches: Map<string, Branch>): boolean {

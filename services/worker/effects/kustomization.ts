@@ -1,5 +1,4 @@
 /** What the kustomization chart asks for: find the artifact, build, apply, prune, follow health, remove. */
-import { planApply } from "#machines/rules/apply-plan.ts";
 import { displayName, groupOf, inventoryId, objectIdOf, parseInventoryId, versionOf } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
 import type { KustomizationContext } from "#machines/kustomization/machine.ts";
@@ -27,13 +26,11 @@ export type KustomizationPorts = {
   renderer: Pick<Renderer, "render">;
   rendered: RenderedCache;
   cluster: ClusterPort;
-  /** Context under which the spans of the unit's present run hang. */
-  traceOf(key: ActorKey, context: Record<string, unknown>): string | undefined;
   kindOf(actorKind: string): string;
 };
 
 export function kustomizationEffects(ports: KustomizationPorts): Effects {
-  const { hub, artifacts, renderer, rendered, cluster, traceOf, kindOf } = ports;
+  const { hub, artifacts, renderer, rendered, cluster, kindOf } = ports;
 
   const contextOf = ({ context }: EffectCall) => context as unknown as KustomizationContext;
   const ownerOf = ({ namespace, name }: ActorKey): Owner => ({ namespace, name });
@@ -82,37 +79,39 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
       const { scope } = call.input as { scope: ApplyScope };
       const { inventory } = contextOf(call);
       const { spec } = kustomization.parse(hub.need(call.key));
-      const wanted = (await objectsOf(call)).map((each) => ({ ...each, ...identity(each) }));
-      refuseDoubles(wanted, call.key);
-      const drifted = cluster.drifted(inventory);
-      const plan = planApply(wanted, inventory, scope, new Set(drifted.map(({ id }) => id)));
+      const objects = await objectsOf(call);
+      refuseDoubles(objects, call.key);
+      const drifted = new Map(cluster.drifted(inventory).map(({ id, by }) => [id, by]));
       const outcome = await cluster.apply({
-        objects: [...plan.touch, ...plan.skip],
-        owner: ownerOf(call.key), force: spec.force, signal: call.signal, traceparent: traceOf(call.key, call.context),
+        key: call.key, objects, owner: ownerOf(call.key), inventory, scope, drifted, force: spec.force, signal: call.signal,
       });
-      const by = new Map(drifted.map((drift) => [drift.id, drift.by]));
       const changes = outcome.changes.map((change) => {
-        const manager = by.get(change.id);
-        return manager && change.action !== "unchanged" ? { ...change, by: manager } : change;
+        const manager = change.action === "unchanged" ? undefined : drifted.get(change.id);
+        return manager ? { ...change, by: manager } : change;
       });
-      return { ...outcome, changes, entries: [...plan.keep, ...outcome.entries] };
+      return { ...outcome, changes };
     },
 
     prune(call): Promise<PruneOutcome> {
-      return cluster.prune({ entries: contextOf(call).leftovers, owner: ownerOf(call.key), signal: call.signal });
+      return cluster.prune({ key: call.key, entries: contextOf(call).leftovers, owner: ownerOf(call.key), signal: call.signal });
     },
 
     async followHealth(call) {
-      const { inventory, facts } = contextOf(call);
+      const { inventory, facts, build: built } = contextOf(call);
       const { spec } = kustomization.parse(hub.need(call.key));
       // spec.wait overrides spec.healthChecks (flux.md 1.8); a unit never waits for itself.
-      const ids = spec.wait
-        ? inventory.filter(({ uid }) => uid !== "").map(({ id }) => id)
-        : (spec.healthChecks ?? []).map(({ apiVersion = "apps/v1", kind, name, namespace }) =>
-            ({ id: inventoryId({ group: groupOf(apiVersion), kind, name, namespace: namespace ?? call.key.namespace }), v: versionOf(apiVersion) }))
-          .map((check) => (cluster.follow(check), check.id));
       const itself = inventoryId({ ...call.key, group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" });
-      await cluster.waitHealthy(ids.filter((id) => id !== itself), { timeoutMs: facts?.timeoutMs ?? 60_000, signal: call.signal });
+      const applied = inventory.filter(({ id, uid }) => uid !== "" && id !== itself).map(({ id }) => id);
+      const checks = spec.wait ? [] : (spec.healthChecks ?? []).map(({ apiVersion, kind, name, namespace }) => {
+        const version = apiVersion || "apps/v1";
+        return { id: inventoryId({ group: groupOf(version), kind, name, namespace: namespace ?? call.key.namespace }), v: versionOf(version) };
+      });
+      const objects = rendered.get(unitOf(call.key), built?.renderKey ?? "")?.objects ?? [];
+      await cluster.waitHealthy(spec.wait ? applied : checks.map(({ id }) => id).filter((id) => applied.includes(id)), {
+        timeoutMs: facts?.timeoutMs ?? 60_000, signal: call.signal,
+        mayBeGone: new Set(objects.filter(removesItself).map(({ object }) => inventoryId(objectIdOf(object)))),
+        foreign: checks.filter(({ id }) => !applied.includes(id)),
+      });
       return null;
     },
 
@@ -125,7 +124,7 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
         const known = [...context.inventory, ...context.leftovers];
         const entries = known.length > 0 ? known : listed(live);
         const { fault } = await cluster.prune({
-          entries, owner: ownerOf(call.key), signal: call.signal,
+          key: call.key, entries, owner: ownerOf(call.key), signal: call.signal,
           ...(policy === "WaitForTermination" && { waitMs: context.facts?.timeoutMs ?? 60_000 }),
         });
         if (fault) throw new Fault(fault.code, fault.subject, { detail: fault.detail });
@@ -138,18 +137,18 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
 
 const unitOf = ({ namespace, name }: ActorKey): string => `${namespace}/${name}`;
 
-const identity = ({ object }: RenderedObject) => ({
-  id: inventoryId(objectIdOf(object)), v: versionOf(object.apiVersion), metadata: object.metadata,
-});
+const removesItself = ({ object }: RenderedObject): boolean =>
+  object.kind === "Job" && (object["spec"] as { ttlSecondsAfterFinished?: unknown } | undefined)?.ttlSecondsAfterFinished !== undefined;
 
 function changedMeanwhile(key: ActorKey): never {
   throw new Fault("ArtifactCorrupt", shown("Kustomization", key), { detail: "the source's contents changed under the same digest" });
 }
 
 /** Two objects of one identity would overwrite each other on every run. */
-function refuseDoubles(wanted: { id: string }[], key: ActorKey): void {
+function refuseDoubles(objects: RenderedObject[], key: ActorKey): void {
   const seen = new Set<string>();
-  for (const { id } of wanted) {
+  for (const { object } of objects) {
+    const id = inventoryId(objectIdOf(object));
     if (seen.has(id)) throw new Fault("BuildFailed", shown("Kustomization", key), { detail: `${displayName(parseInventoryId(id))} is rendered twice` });
     seen.add(id);
   }

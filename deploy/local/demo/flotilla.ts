@@ -1,0 +1,68 @@
+/** Flotilla as a user starts it: `flotilla up` as a child, ready when it says so. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../eventually.ts";
+import { startChild, whileAlive, type Child } from "../processes.ts";
+import { readableLogLine } from "./screen.ts";
+
+export const program = join(import.meta.dirname, "../../../services/cli/flotilla.mjs");
+
+export type FlotillaOptions = {
+  kubeconfig: string;
+  dataDir: string;
+  logFile: string;
+  /** With where nats-server and the renderer are. */
+  env: NodeJS.ProcessEnv;
+};
+
+export type Flotilla = {
+  /** Its gateway: health, metrics, webhook, artifacts. */
+  url: string;
+  /** Opens its push webhook. */
+  webhookToken: string;
+  stop(): Promise<void>;
+};
+
+const readyWithinMs = 60_000;
+const graceMs = 10_000;
+
+export async function startFlotilla({ kubeconfig, dataDir, logFile, env }: FlotillaOptions): Promise<Flotilla> {
+  const child = startChild({
+    name: "flotilla",
+    command: process.execPath,
+    args: [program, "up", "--kubeconfig", kubeconfig, "--data", dataDir, "--listen", "127.0.0.1:0"],
+    logFile,
+    env,
+  });
+  await whileAlive([child], (signal) =>
+    eventually('the log line "ready" of flotilla up', () => saysReady(logFile), { withinMs: readyWithinMs, signal }),
+  );
+  const endpoint = JSON.parse(await readFile(join(dataDir, "endpoint.json"), "utf8")) as { url: string; webhookToken: string };
+  return { ...endpoint, stop: () => stop(child) };
+}
+
+/** The signal goes to it alone, as from a service manager: ending its own children is its own affair. */
+async function stop(child: Child): Promise<void> {
+  const gone = new AbortController();
+  const ended = child.ended.finally(() => gone.abort());
+  try {
+    process.kill(child.pid, "SIGTERM");
+    await Promise.race([ended, sleep(graceMs, undefined, { signal: gone.signal })]);
+  } catch (error) {
+    const { name, code } = error as NodeJS.ErrnoException;
+    if (name !== "AbortError" && code !== "ESRCH") throw error; // it has ended
+  }
+  await child.stop();
+}
+
+async function saysReady(logFile: string): Promise<boolean> {
+  const text = await readFile(logFile, "utf8");
+  return text.split("\n").some((line) => line.includes('"msg":"ready"'));
+}
+
+/** The end of its log, for people. */
+export async function lastLogLines(logFile: string, most = 12): Promise<string[]> {
+  const text = await readFile(logFile, "utf8").catch(() => ""); // it was not started yet
+  return text.split("\n").filter(Boolean).slice(-most).map(readableLogLine);
+}

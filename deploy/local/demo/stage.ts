@@ -1,0 +1,91 @@
+/** Sets the stage: the parts, a control plane, a Git server with the sample, and Flotilla. All files are in one folder. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { buildWasm } from "#services/render/wasm-file.ts";
+import { startControlPlane, type ControlPlane } from "../control-plane.ts";
+import { tools } from "../tools.ts";
+import { cacheFolder } from "../tools/cache.ts";
+import { program, startFlotilla, type Flotilla } from "./flotilla.ts";
+import { startRepository, type Repository } from "./repository.ts";
+import { runProgram } from "./run-program.ts";
+import { clusterFiles, environments } from "./sample.ts";
+import type { Screen } from "./screen.ts";
+import { openView, type View } from "./view.ts";
+
+export type Stage = {
+  dir: string;
+  cluster: ControlPlane;
+  repository: Repository;
+  flotilla: Flotilla;
+  view: View;
+  /** The folder of what is applied to the cluster. */
+  resources: string;
+  /** Where Flotilla keeps its files. */
+  data: string;
+  kubectlProgram: string;
+  /** Runs kubectl against the cluster; returns what it printed. */
+  kubectl(...args: string[]): Promise<string>;
+  /** Runs the flotilla command against the running one. */
+  command(...args: string[]): Promise<string>;
+};
+
+const parts = ["nats-server", "kubectl", "etcd", "kube-apiserver", "kwok", "kube-controller-manager", "kube-scheduler"] as const;
+
+export type Folder = { dir: string; logFile: string };
+
+/** The one folder everything is in. It goes when `closing` does, after everything started later. */
+export async function makeFolder(closing: AsyncDisposableStack): Promise<Folder> {
+  const dir = await mkdtemp(join(tmpdir(), "flotilla-demo-"));
+  closing.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
+  return { dir, logFile: join(dir, "flotilla.log") };
+}
+
+/** @param closing undoes all of it, last first */
+export async function setStage({ dir, logFile }: Folder, screen: Screen, closing: AsyncDisposableStack): Promise<Stage> {
+  screen.step("Get the parts", "Real ones, nothing is faked: Kubernetes, nats-server, kustomize. Built or fetched once, then kept.");
+  const say = (line: string) => screen.done(line);
+  const path = await tools(parts, say);
+  const wasm = await buildWasm(say);
+  screen.done(`all in place, in ${cacheFolder()}`);
+
+  screen.step("Start a cluster and a Git server", "Where things shall run, and where they are written down.");
+  const cluster = await startControlPlane({ dir: join(dir, "cluster"), onProgress: say });
+  closing.defer(() => cluster.stop());
+  screen.done(`Kubernetes at ${cluster.url}, with two simulated nodes: pods get to Running, no containers run`);
+  const repository = await startRepository(dir);
+  closing.defer(() => repository.stop());
+  screen.done(`Git at ${repository.url}: a web shop, as a base with the overlays dev, test and prod`);
+
+  screen.step("Start Flotilla", "One process: it brings its own nats-server and installs its CustomResourceDefinitions.");
+  const data = join(dir, "data");
+  screen.command(`npx flotilla up --kubeconfig ${cluster.kubeconfig} --data ${data} --listen 127.0.0.1:0`);
+  const env = { ...process.env, FLOTILLA_NATS_SERVER: path["nats-server"], FLOTILLA_RENDER_WASM: wasm.path };
+  const flotilla = await startFlotilla({ kubeconfig: cluster.kubeconfig, dataDir: data, logFile, env });
+  closing.defer(() => flotilla.stop());
+  screen.done(`ready at ${flotilla.url}`);
+  await repository.callOnPush({ url: `${flotilla.url}/hook/push`, token: flotilla.webhookToken });
+
+  const view = await openView(cluster.kubeconfig, (what, instead) => screen.done(`still waiting: ${what} (${instead})`));
+  closing.defer(() => view.close());
+  const kubernetes = { ...process.env, KUBECONFIG: cluster.kubeconfig };
+  return {
+    dir, cluster, repository, flotilla, view, data,
+    resources: await writeResources(join(dir, "resources"), repository.url),
+    kubectlProgram: path.kubectl,
+    kubectl: async (...args) => (await runProgram({ file: path.kubectl, args, env: kubernetes, shown: `kubectl ${args.join(" ")}` })).out,
+    async command(...args) {
+      const shown = `flotilla ${args.join(" ")}`;
+      return (await runProgram({ file: process.execPath, args: [program, ...args], env: kubernetes, shown })).out;
+    },
+  };
+}
+
+async function writeResources(folder: string, repositoryUrl: string): Promise<string> {
+  for (const [name, text] of Object.entries(await clusterFiles(repositoryUrl))) {
+    const file = join(folder, name);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+  return folder;
+}

@@ -1,0 +1,128 @@
+/** The story: a repository becomes running pods, a commit changes them, a hand edit is put back, and one trace tells it. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { change, environments } from "./sample.ts";
+import type { Screen } from "./screen.ts";
+import type { Stage } from "./stage.ts";
+import { imageOf, isReady, isRolledOut, readiness, type Live, type View } from "./view.ts";
+
+const namespace = "flux-system"; // where Flux's users keep their resources
+const readyWithinMs = 120_000;
+
+export async function deploy({ view, kubectl, resources }: Stage, screen: Screen): Promise<void> {
+  screen.step("Hand over the resources", "A GitRepository and three Kustomizations, written as for Flux. Nothing else is needed.");
+  screen.command(`kubectl apply -f ${resources}`);
+  screen.restartClock();
+  await kubectl("apply", "-f", resources);
+  screen.done("applied");
+  const source = view.until({
+    what: "GitRepository shop is Ready",
+    look: () => ready(view.get("GitRepository", namespace, "shop")),
+    instead: () => readiness(view.get("GitRepository", namespace, "shop")),
+    withinMs: readyWithinMs,
+  }).then(({ status }) => screen.done(`GitRepository shop: fetched ${short(status?.artifact?.revision)}`));
+  const units = environments.map(async ({ name, replicas }) => {
+    const { status } = await view.until({
+      what: `Kustomization ${name} is Ready`,
+      look: () => ready(view.get("Kustomization", namespace, name)),
+      instead: () => readiness(view.get("Kustomization", namespace, name)),
+      withinMs: readyWithinMs,
+    });
+    const objects = status?.inventory?.entries?.length ?? 0;
+    screen.done(`Kustomization ${name}: ${objects} objects applied, ${replicas} of ${replicas} pods running`);
+  });
+  await Promise.all([source, ...units]);
+  screen.command("kubectl get pods -A");
+  screen.block(await kubectl("get", "pods", "-A"));
+}
+
+/** @returns the commit */
+export async function pushChange({ view, kubectl, repository }: Stage, screen: Screen): Promise<string> {
+  screen.step("Push a commit", "A newer image, for all three environments. The Git server tells Flotilla through its webhook.");
+  const file = join(repository.clone, change.file);
+  await writeFile(file, (await readFile(file, "utf8")).replace(change.before, change.after));
+  screen.note(`${change.file}: ${change.before} becomes ${change.after.split(":")[1]}`);
+  screen.command(`git commit -am "${change.message}" && git push`);
+  await repository.git("commit", "--quiet", "-am", change.message);
+  const sha = await repository.git("rev-parse", "HEAD");
+
+  screen.restartClock();
+  const rollouts = environments.map(({ name, replicas }) => followRollout(view, screen, name, replicas, sha));
+  const said = await repository.git("push");
+  screen.done(`pushed ${sha.slice(0, 8)}; ${remoteLine(said)}`);
+  await Promise.all(rollouts);
+  screen.command("kubectl get deployments -A -o wide");
+  screen.block(await kubectl("get", "deployments", "-A", "-o", "wide"));
+  return sha;
+}
+
+async function followRollout(view: View, screen: Screen, name: string, replicas: number, sha: string): Promise<void> {
+  const deployment = () => view.get("Deployment", name, "web");
+  await view.until({
+    what: `Deployment web in ${name} runs ${change.after}`,
+    look: () => imageOf(deployment()) === change.after || undefined,
+    instead: () => `it runs ${imageOf(deployment())}; Kustomization ${name}: ${readiness(view.get("Kustomization", namespace, name))}`,
+    withinMs: readyWithinMs,
+  });
+  screen.done(`${name}: the new image is applied`);
+  await view.until({
+    what: `Kustomization ${name} is Ready at ${sha.slice(0, 8)}, with all pods new`,
+    look: () => {
+      const unit = ready(view.get("Kustomization", namespace, name));
+      const live = deployment();
+      return (unit?.status?.lastAppliedRevision?.endsWith(sha) && live && isRolledOut(live)) || undefined;
+    },
+    instead: () => readiness(view.get("Kustomization", namespace, name)),
+    withinMs: readyWithinMs,
+  });
+  screen.done(`${name}: Ready, ${replicas} of ${replicas} pods are new`);
+}
+
+export async function editByHand({ view, kubectl }: Stage, screen: Screen): Promise<void> {
+  const { name, replicas } = environments[2];
+  screen.step("Change something by hand", "Git says three replicas in prod. Somebody scales to one; nobody pushes anything.");
+  const args = ["-n", name, "scale", "deployment", "web", "--replicas=1"];
+  screen.command(`kubectl ${args.join(" ")}`);
+  const count = () => view.get("Deployment", name, "web")?.spec?.replicas;
+  const sees = (what: string, wanted: number) =>
+    view.until({
+      what,
+      look: () => (count() === wanted ? performance.now() : undefined),
+      instead: () => `it says ${count()}`,
+      withinMs: 30_000,
+    });
+  screen.restartClock();
+  const edit = sees("the edit arrives in the cluster", 1);
+  const correction = edit.then(async (editedMs) => (await sees(`${replicas} replicas are put back`, replicas)) - editedMs);
+  const [, correctedMs] = await Promise.all([kubectl(...args), correction]);
+  screen.measured(correctedMs, `put back: replicas 1 becomes ${replicas}. A watch saw the edit; no interval had to pass`);
+  const told = await view.until({
+    what: "an event that names who changed it",
+    look: () => view.all("Event").map(({ message = "" }) => /^.*was changed by.*$/m.exec(message)?.[0]).find(Boolean),
+    instead: () => "there is none",
+    withinMs: 30_000,
+  });
+  screen.note(`Event: ${told}`);
+  await view.until({
+    what: `${replicas} of ${replicas} pods run again`,
+    look: () => rolledOut(view.get("Deployment", name, "web")),
+    instead: () => JSON.stringify(view.get("Deployment", name, "web")?.status),
+    withinMs: readyWithinMs,
+  });
+  screen.done(`${replicas} of ${replicas} pods run again`);
+}
+
+export async function showTrace({ command, data }: Stage, screen: Screen, sha: string): Promise<void> {
+  screen.step("See where the time went", "One trace per commit, from the commit to the healthy object, with no other program needed.");
+  screen.command(`npx flotilla trace ${sha.slice(0, 8)} --data ${data}`);
+  screen.block(await command("trace", sha.slice(0, 8), "--data", data));
+}
+
+const ready = (object: Live | undefined) => (object && isReady(object) ? object : undefined);
+const rolledOut = (object: Live | undefined) => (object && isRolledOut(object) ? object : undefined);
+
+/** `main@sha1:4c1d2e3f` */
+const short = (revision = "") => revision.replace(/(?<=:[0-9a-f]{8})[0-9a-f]+$/, "");
+
+/** What the webhook's hook said, without git's prefix. */
+const remoteLine = (said: string): string => /^remote: (webhook: .*?)\s*$/m.exec(said)?.[1] ?? "the webhook said nothing";

@@ -1,0 +1,15 @@
+/** How a command ends badly. The message is one sentence: what failed and what to do. */
+
+export const exitCodes = { ok: 0, failed: 1, misuse: 2 } as const;
+
+/** What was asked for did not happen. */
+export class Failure extends Error {
+  readonly exitCode: number = exitCodes.failed;
+  override readonly name: string = "Failure";
+}
+
+/** The command line makes no sense: nothing was tried. */
+export class Misuse extends Failure {
+  override readonly exitCode = exitCodes.misuse;
+  override readonly name = "Misuse";
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+// The command's entry. Plain JavaScript that Node 20 can read: where the running Node is too old for the rest, the one that
+// comes with the project takes over (package.json, devDependencies).
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const neededMajor = 24; // runs TypeScript as it is, without a flag and without a warning
+const runningMajor = Number(process.versions.node.split(".")[0]);
+
+if (runningMajor >= neededMajor) {
+  const { main } = await import("./main.ts");
+  process.exitCode = await main(process.argv.slice(2));
+} else {
+  const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+  const ownNode = join(root, "node_modules", ".bin", process.platform === "win32" ? "node.cmd" : "node");
+  if (!existsSync(ownNode) || process.env["FLOTILLA_NODE_CHOSEN"]) {
+    process.stderr.write(
+      `✗ flotilla needs Node ${neededMajor} or later, this is ${process.versions.node}: ` +
+        `run "npm install" in ${root}, which brings its own, or install a newer Node\n`,
+    );
+    process.exit(1);
+  }
+  runWith(ownNode);
+}
+
+/** @param {string} node */
+function runWith(node) {
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: "inherit",
+    env: { ...process.env, FLOTILLA_NODE_CHOSEN: "1" },
+  });
+  // The terminal sends Ctrl-C to both; what is sent to this process alone has to be passed on.
+  for (const signal of /** @type {const} */ (["SIGTERM", "SIGHUP", "SIGINT", "SIGUSR2"]))
+    process.on(signal, () => signal === "SIGINT" || child.kill(signal));
+  child.on("error", (error) => {
+    process.stderr.write(`✗ cannot start ${node}: ${error.message}\n`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + (signal ? (constants.signals[signal] ?? 0) : 0)));
+}

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect, type NatsConnection } from "nats";
+import { Fault } from "#protocol/errors/fault.ts";
+import { eventually } from "../../deploy/local/eventually.ts";
+import { startNats, type Nats } from "../../deploy/local/nats.ts";
+import { scratchFolder } from "../../test/kit/cluster.ts";
+import { ArtifactStore } from "./artifacts.ts";
+
+const digestOf = (bytes: Uint8Array) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+const code = (expected: string) => (error: unknown) => error instanceof Fault && error.code === expected;
+const contentsOf = async (stream: ReadableStream<Uint8Array>) => Buffer.concat(await Array.fromAsync(stream));
+
+describe("artifact store", () => {
+  const dir = scratchFolder();
+  let server: Nats;
+  let connection: NatsConnection;
+  let store: ArtifactStore;
+  /** Another worker's: nothing cached. */
+  const elsewhere = () => ArtifactStore.open(connection, { timeoutMs: 1_000 });
+
+  before(async () => {
+    server = await startNats({ dir });
+    connection = await connect({ servers: server.url, token: server.token, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+    store = await elsewhere();
+  });
+  after(async () => {
+    await connection.close();
+    await server.stop();
+  });
+
+  for (const sizeBytes of [1, 512 * 1024, 512 * 1024 + 1, 3_000_000])
+    test(`[SR40] ${sizeBytes} bytes are stored under their path and read back elsewhere`, async () => {
+      const [path, bytes] = [`gitrepository/apps/shop.eu/size${sizeBytes}.tar.gz`, randomBytes(sizeBytes)];
+      await store.put(path, bytes, digestOf(bytes));
+      const other = await elsewhere();
+      assert.equal(await other.has(path), true);
+      assert.deepEqual(Buffer.from(await other.get(path, { digest: digestOf(bytes) })), bytes);
+      const opened = await (await elsewhere()).open(path);
+      assert.deepEqual({ size: opened?.sizeBytes, digest: opened?.digest }, { size: sizeBytes, digest: digestOf(bytes) });
+      assert.deepEqual(opened && (await contentsOf(opened.stream)), bytes);
+    });
+
+  test("[SR41] bytes that are not those of the digest are refused: on storing, on reading, on passing on", async () => {
+    const [path, bytes] = ["gitrepository/apps/damaged/a.tar.gz", randomBytes(1_200_000)];
+    await assert.rejects(store.put(path, bytes, digestOf(randomBytes(1))), code("ArtifactCorrupt"));
+    await store.put(path, bytes, digestOf(bytes));
+    await assert.rejects((await elsewhere()).get(path, { digest: digestOf(randomBytes(1)) }), code("ArtifactCorrupt"));
+
+    // a chunk is replaced behind the store's back, by one of the same size
+    const manager = await jetstreamManager(connection);
+    const meta = await manager.direct.getMessage("OBJ_fl-artifacts", {
+      last_by_subj: `$O.fl-artifacts.M.${Buffer.from(path).toString("base64url").padEnd(48, "=")}`,
+    });
+    const { nuid } = meta?.json<{ nuid: string }>() ?? { nuid: "" };
+    const subject = `$O.fl-artifacts.C.${nuid}`;
+    const first = await manager.direct.getMessage("OBJ_fl-artifacts", { seq: 1, next_by_subj: subject });
+    assert.ok(first);
+    await manager.streams.deleteMessage("OBJ_fl-artifacts", first.seq);
+    await connection.request(subject, randomBytes(first.data.length));
+    await assert.rejects((await elsewhere()).get(path), code("ArtifactCorrupt"));
+    const opened = await (await elsewhere()).open(path);
+    assert.ok(opened);
+    await assert.rejects(contentsOf(opened.stream), code("ArtifactCorrupt"));
+  });
+
+  test("[SR42] what is not there is missing: null to whoever passes it on, a fault to whoever needs it", async () => {
+    const path = "gitrepository/apps/none/a.tar.gz";
+    assert.equal(await store.has(path), false);
+    assert.equal(await store.open(path), undefined);
+    await assert.rejects(store.get(path), code("ArtifactMissing"));
+  });
+
+  test("[SR43] retain keeps what it is told, of this object alone, and leaves no trace of the rest", async () => {
+    const bytes = randomBytes(100);
+    const paths = ["one/a", "one/b", "one/c", "one-more/a"].map((tail) => `gitrepository/apps/${tail}.tar.gz`);
+    for (const path of paths) await store.put(path, bytes, digestOf(bytes));
+    await store.retain("gitrepository/apps/one", paths.slice(1, 3));
+    assert.deepEqual(await Promise.all(paths.map((path) => store.has(path))), [false, true, true, true]);
+    await store.remove("gitrepository/apps/one");
+    assert.deepEqual(await Promise.all(paths.map((path) => store.has(path))), [false, false, false, true]);
+
+    const { streams } = await jetstreamManager(connection);
+    const { state } = await streams.info("OBJ_fl-artifacts", { subjects_filter: "$O.fl-artifacts.M.>" });
+    const names = Object.keys(state.subjects ?? {}).map((subject) => Buffer.from(subject.split(".")[3] ?? "", "base64url").toString());
+    assert.deepEqual(names.filter((name) => name.includes("/one")), ["gitrepository/apps/one-more/a.tar.gz"]);
+  });
+
+  test("[SR44] other bytes under the same path replace the old ones", async () => {
+    const path = "gitrepository/apps/again/a.tar.gz";
+    const [before, after] = [randomBytes(1_000_000), randomBytes(700_000)];
+    for (const bytes of [before, after]) await store.put(path, bytes, digestOf(bytes));
+    assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), after);
+  });
+
+  // Last: it takes the server away.
+  test("[SR45] without NATS every call ends with StorageFailed; what is in memory is still read; afterwards all is there", async () => {
+    const [path, bytes] = ["gitrepository/apps/outage/a.tar.gz", randomBytes(50_000)];
+    await store.put(path, bytes, digestOf(bytes));
+    await server.kill();
+    const impatient = store;
+    await Promise.all([
+      assert.rejects(impatient.put("gitrepository/apps/outage/b.tar.gz", bytes, digestOf(bytes)), code("StorageFailed")),
+      assert.rejects(impatient.get(path), code("StorageFailed")),
+      assert.rejects(impatient.open(path), code("StorageFailed")),
+      assert.rejects(impatient.has(path), code("StorageFailed")),
+      assert.rejects(impatient.remove("gitrepository/apps/outage"), code("StorageFailed")),
+    ]);
+    assert.deepEqual(Buffer.from(await impatient.get(path, { digest: digestOf(bytes) })), bytes);
+
+    server = await startNats({ dir, port: server.port, token: server.token });
+    await eventually("the connection", () => connection.flush().then(() => true));
+    assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), bytes);
+  });
+});

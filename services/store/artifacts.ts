@@ -1,0 +1,231 @@
+/**
+ * Artifacts in NATS: a JetStream object store with an entry per storage path, read back against its digest. The store
+ * itself takes any text as a name (it is base64url in the subject), so the path is the name.
+ */
+import { createHash } from "node:crypto";
+import { JetStreamApiError, jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
+import { Base64UrlPaddedCodec, Objm, setSha256Backend, StorageType, type ObjectInfo, type ObjectStore } from "@nats-io/obj";
+import { LRUCache } from "lru-cache";
+import type { NatsConnection } from "nats";
+import { Fault } from "#protocol/errors/fault.ts";
+
+export type ArtifactStoreOptions = {
+  /** As many as the cell's stream has; 1 when embedded. */
+  replicas?: number;
+  /** Of the whole bucket; no bound when absent. */
+  maxBytes?: number;
+  /** Of artifacts kept in memory: many units read the same one. */
+  cacheBytes?: number;
+  /** For one exchange with NATS; an upload or download is many of them. */
+  timeoutMs?: number;
+};
+
+export type OpenArtifact = { sizeBytes: number; digest: string; stream: ReadableStream<Uint8Array> };
+
+const bucket = "fl-artifacts";
+const stream = `OBJ_${bucket}`;
+const chunkBytes = 512 * 1024; // below the server's default for a message, 1 MiB
+
+export class ArtifactStore {
+  readonly #objects: ObjectStore;
+  readonly #manager: JetStreamManager;
+  readonly #timeoutMs: number;
+  readonly #cache: LRUCache<string, Uint8Array>;
+  readonly #reading = new Map<string, Promise<Uint8Array>>();
+
+  private constructor(objects: ObjectStore, manager: JetStreamManager, cacheBytes: number, timeoutMs: number) {
+    this.#objects = objects;
+    this.#manager = manager;
+    this.#timeoutMs = timeoutMs;
+    this.#cache = new LRUCache({
+      maxSize: cacheBytes,
+      maxEntrySize: Math.ceil(cacheBytes / 2), // one large artifact does not push out all others
+      sizeCalculation: ({ byteLength }) => byteLength + 256,
+    });
+  }
+
+  /** Creates the bucket when it is missing. @throws Fault StorageFailed */
+  static async open(
+    connection: NatsConnection,
+    { replicas = 1, maxBytes, cacheBytes = 64 * 2 ** 20, timeoutMs = 5_000 }: ArtifactStoreOptions = {},
+  ): Promise<ArtifactStore> {
+    setSha256Backend("native"); // of the whole process; the default is written in JavaScript
+    return guarded(bucket, timeoutMs, async () => {
+      const manager = await jetstreamManager(connection, { timeout: timeoutMs });
+      const objects = await new Objm(jetstream(connection, { timeout: timeoutMs })).create(bucket, {
+        replicas,
+        storage: StorageType.File,
+        ...(maxBytes !== undefined && { max_bytes: maxBytes }),
+      });
+      return new ArtifactStore(objects, manager, cacheBytes, timeoutMs);
+    });
+  }
+
+  /**
+   * Stores bytes under a path. The same bytes once more cost one question.
+   *
+   * @param digest `sha256:<hex>` of the bytes
+   * @throws Fault StorageFailed; ArtifactCorrupt when the digest is of other bytes: whoever asks has a bug
+   */
+  async put(path: string, bytes: Uint8Array, digest: string): Promise<void> {
+    if (digestOf(bytes) !== digest) throw new Fault("ArtifactCorrupt", path, { detail: `the bytes are not those of ${digest}` });
+    const stored = await this.#info(path);
+    if (stored && digestFrom(stored) === digest) return;
+    const meta = { name: path, options: { max_chunk_size: chunkBytes } };
+    const put = () => this.#objects.putBlob(meta, bytes, { timeout: this.#timeoutMs });
+    await guarded(path, this.#timeoutMs, put, bytes.byteLength);
+    this.#cache.set(digest, bytes);
+  }
+
+  /** @throws Fault StorageFailed */
+  async has(path: string): Promise<boolean> {
+    return (await this.#info(path)) !== undefined;
+  }
+
+  /**
+   * The whole artifact, verified: against the digest that was asked for, else against the one it was stored under.
+   *
+   * @throws Fault ArtifactMissing, ArtifactCorrupt, StorageFailed
+   */
+  async get(path: string, { digest }: { digest?: string } = {}): Promise<Uint8Array> {
+    const cached = digest && this.#cache.get(digest);
+    if (cached) return cached;
+    const name = `${path} ${digest ?? ""}`;
+    const reading = this.#reading.get(name) ?? this.#read(path, digest).finally(() => this.#reading.delete(name));
+    this.#reading.set(name, reading);
+    return reading;
+  }
+
+  /**
+   * For passing on to somebody else: a stream that fails instead of ending when the artifact turns out to be damaged.
+   * Undefined when there is none.
+   *
+   * @throws Fault StorageFailed
+   */
+  async open(path: string): Promise<OpenArtifact | undefined> {
+    const info = await this.#info(path);
+    if (!info) return undefined;
+    const digest = digestFrom(info);
+    const cached = this.#cache.get(digest);
+    const chunks = cached ? [cached][Symbol.iterator]() : this.#chunks(path, info, digest);
+    const body = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await chunks.next();
+          if (value) controller.enqueue(value);
+          if (done) controller.close();
+        },
+        async cancel() {
+          await chunks.return?.(undefined);
+        },
+      },
+      { highWaterMark: 1 },
+    );
+    return { sizeBytes: info.size, digest, stream: body };
+  }
+
+  /** Everything of one object: `<kind>/<namespace>/<name>`. @throws Fault StorageFailed */
+  remove(prefix: string): Promise<void> {
+    return this.retain(prefix, []);
+  }
+
+  /** Removes what lies under the prefix, but for the paths to keep. @throws Fault StorageFailed */
+  async retain(prefix: string, keep: string[]): Promise<void> {
+    const under = (path: string) => path.startsWith(`${prefix}/`) && !keep.includes(path);
+    for (const path of (await this.#paths()).filter(under))
+      await guarded(path, this.#timeoutMs, async () => {
+        await this.#objects.delete(path);
+        // The library leaves a marker for every name it ever had: with a name per commit they would pile up.
+        await this.#manager.streams.purge(stream, { filter: `$O.${bucket}.M.${Base64UrlPaddedCodec.encode(path)}` });
+      });
+  }
+
+  /** Every path of the bucket, from the stream's own index: no consumer, one request. */
+  async #paths(): Promise<string[]> {
+    const prefix = `$O.${bucket}.M.`;
+    const { state } = await guarded(bucket, this.#timeoutMs, () =>
+      this.#manager.streams.info(stream, { subjects_filter: `${prefix}>` }),
+    );
+    return Object.keys(state.subjects ?? {}).map((subject) => Buffer.from(subject.slice(prefix.length), "base64url").toString());
+  }
+
+  async #info(path: string): Promise<ObjectInfo | undefined> {
+    const info = await guarded(path, this.#timeoutMs, () => this.#objects.info(path));
+    return info && !info.deleted ? info : undefined;
+  }
+
+  async #read(path: string, wanted: string | undefined): Promise<Uint8Array> {
+    const info = await this.#info(path);
+    if (!info) throw new Fault("ArtifactMissing", path, { detail: "not in the artifact store" });
+    const digest = digestFrom(info);
+    if (wanted && wanted !== digest)
+      throw new Fault("ArtifactCorrupt", path, { detail: `stored is ${digest}, expected was ${wanted}` });
+    const bytes = new Uint8Array(info.size);
+    let at = 0;
+    for await (const chunk of this.#chunks(path, info, digest)) {
+      bytes.set(chunk, at);
+      at += chunk.byteLength;
+    }
+    this.#cache.set(digest, bytes);
+    return bytes;
+  }
+
+  /**
+   * Asked for one by one with direct gets: a consumer goes silent when its node dies, a request does not. The last chunk
+   * is handed out once the whole is verified.
+   */
+  async *#chunks(path: string, { nuid, chunks, size }: ObjectInfo, digest: string): AsyncGenerator<Uint8Array, undefined> {
+    const hash = createHash("sha256");
+    const filter = `$O.${bucket}.C.${nuid}`;
+    let [received, next] = [0, 1];
+    let held: Uint8Array | undefined;
+    for (let i = 0; i < chunks; i++) {
+      const message = await guarded(path, this.#timeoutMs, () =>
+        this.#manager.direct.getMessage(stream, { seq: next, next_by_subj: filter }),
+      );
+      // It was replaced or removed meanwhile, or this replica is behind: the next try sees.
+      if (!message) throw new Fault("StorageFailed", path, { detail: `part ${i + 1} of ${chunks} is not there` });
+      next = message.seq + 1;
+      received += message.data.byteLength;
+      if (received > size) break;
+      hash.update(message.data);
+      if (held) yield held;
+      held = message.data;
+    }
+    if (received !== size || `sha256:${hash.digest("hex")}` !== digest)
+      throw new Fault("ArtifactCorrupt", path, { detail: `the stored bytes are not those of ${digest}` });
+    if (held) yield held;
+    return undefined;
+  }
+}
+
+const digestOf = (bytes: Uint8Array) => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+
+/** The library's `SHA-256=<base64url>` as ours. */
+const digestFrom = ({ digest }: ObjectInfo) =>
+  `sha256:${Buffer.from(digest.slice(digest.indexOf("=") + 1), "base64url").toString("hex")}`;
+
+/**
+ * Turns whatever NATS rejects with into a fault, and an exchange that never ends too: the client waits for a lost
+ * connection to come back. The late rejection is taken as well, for nobody else would.
+ *
+ * @param sizeBytes what is transferred: a megabyte is given a second more
+ */
+async function guarded<T>(subject: string, timeoutMs: number, act: () => Promise<T>, sizeBytes = 0): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const longestMs = 3 * timeoutMs + sizeBytes / 1000;
+  const timer = setTimeout(() => reject(new Fault("StorageFailed", subject, { detail: "no answer from NATS" })), longestMs);
+  try {
+    return await Promise.race([act(), late]);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw new Fault("StorageFailed", subject, { detail: detailOf(error), cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function detailOf(error: unknown): string {
+  if (error instanceof JetStreamApiError) return `NATS: ${error.message}`;
+  return error instanceof Error ? `NATS: ${error.message}` : "NATS did not answer";
+}

@@ -1,0 +1,61 @@
+/**
+ * Compares what a watch saw with what a unit's record says it applied, and reports a difference to the unit. While the
+ * unit is applying its record is behind the cluster, so what is seen then is compared again once the outcome is kept.
+ */
+import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
+import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { ActorRecord } from "#protocol/records/actor.ts";
+
+export type DriftPorts = {
+  recordOf(key: ActorKey): ActorRecord | undefined;
+  /** Ids of those that are not as applied. */
+  drifted(entries: InventoryEntry[]): string[];
+  report(key: ActorKey): void;
+};
+
+const writingStates = new Set<unknown>(["applying", "pruning", "removing"]);
+
+export class DriftWatch {
+  private readonly ports: DriftPorts;
+  private readonly pending = new Map<string, { key: ActorKey; ids: Set<string> }>();
+
+  constructor(ports: DriftPorts) {
+    this.ports = ports;
+  }
+
+  /** A watch saw this object of the unit change. */
+  changed(key: ActorKey, id: string): void {
+    const unit = actorId(key);
+    const waiting = this.pending.get(unit);
+    if (waiting) {
+      waiting.ids.add(id);
+      return;
+    }
+    this.pending.set(unit, { key, ids: new Set([id]) });
+    setImmediate(() => this.compare(unit)); // one comparison for a burst of events
+  }
+
+  /** After a decision of the unit: what was seen while it wrote is compared now. */
+  moved(key: ActorKey, before: ActorRecord, after: ActorRecord): void {
+    if (writingStates.has(before.snapshot["value"]) && !writingStates.has(after.snapshot["value"])) this.compare(actorId(key));
+  }
+
+  /** Everything of the unit: for a worker that has just begun. */
+  compareAll(key: ActorKey): void {
+    const inventory = inventoryOf(this.ports.recordOf(key));
+    if (inventory.length > 0 && this.ports.drifted(inventory).length > 0) this.ports.report(key);
+  }
+
+  private compare(unit: string): void {
+    const waiting = this.pending.get(unit);
+    if (!waiting) return;
+    const record = this.ports.recordOf(waiting.key);
+    if (record && writingStates.has(record.snapshot["value"])) return; // `moved` comes back to it
+    this.pending.delete(unit);
+    const entries = inventoryOf(record).filter(({ id }) => waiting.ids.has(id));
+    if (entries.length > 0 && this.ports.drifted(entries).length > 0) this.ports.report(waiting.key);
+  }
+}
+
+const inventoryOf = (record: ActorRecord | undefined): InventoryEntry[] =>
+  (record?.snapshot.context as { inventory?: InventoryEntry[] } | undefined)?.inventory ?? [];

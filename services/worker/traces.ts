@@ -1,0 +1,95 @@
+/**
+ * Turns what a unit did between two rests into spans under its change. Nothing is recorded until the unit rests again:
+ * only then it is known whether anything happened, and a look that found nothing new is not worth a span.
+ */
+import type { KustomizationContext } from "#machines/kustomization/machine.ts";
+import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
+import type { FaultData } from "#protocol/errors/fault.ts";
+import type { ChangeAction } from "#protocol/messages/kustomization.ts";
+import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { ActorRecord, Run } from "#protocol/records/actor.ts";
+import { attribute, resourceAttributes, syncAction, unitAttributes } from "#protocol/trace/attributes.ts";
+import { childOf, freshTraceparent } from "#services/telemetry/ids.ts";
+import type { Spans } from "#services/telemetry/spans.ts";
+
+type Part = { name: string; attempt: number; startMs: number; endMs: number; fault?: FaultData };
+type ObjectPart = { id: string; action: ChangeAction; startMs: number; endMs: number };
+type Work = { parts: Part[]; objects: ObjectPart[] };
+
+const partNames: Record<string, string> = {
+  adopt: "adopt", findSource: "find source", build: "build", apply: "apply", prune: "prune", followHealth: "health",
+};
+const mostObjectSpans = 200; // backends cut large traces; the apply's own span counts them all
+
+export class Traces {
+  private readonly spans: Pick<Spans, "recordSpan">;
+  private readonly works = new Map<string, Work>();
+
+  constructor(spans: Pick<Spans, "recordSpan">) {
+    this.spans = spans;
+  }
+
+  ended(key: ActorKey, run: Run, { endMs, fault }: { endMs: number; fault?: FaultData }): void {
+    const name = key.kind === "kustomization" ? partNames[run.src] : undefined;
+    if (name) this.workOf(key).parts.push({ name, attempt: run.attempt, startMs: run.sinceMs, endMs, ...(fault && { fault }) });
+  }
+
+  objectWritten(key: ActorKey, id: string, action: ChangeAction, startMs: number, endMs: number): void {
+    if (action !== "unchanged" && action !== "skipped") this.workOf(key).objects.push({ id, action, startMs, endMs });
+  }
+
+  /** The unit rests again. */
+  rested(key: ActorKey, before: ActorRecord, after: ActorRecord, endMs: number): void {
+    const work = this.works.get(actorId(key));
+    this.works.delete(actorId(key));
+    if (!work || before.busySinceMs === undefined) return;
+    const was = before.snapshot.context as unknown as KustomizationContext;
+    const is = after.snapshot.context as unknown as KustomizationContext;
+    const newChange = was.applied !== is.attempted;
+    const wentWrong = is.fault !== null && (was.fault?.code !== is.fault.code || newChange);
+    if (work.objects.length === 0 && !wentWrong && !(newChange && is.appliedKey !== "" && work.parts.some(({ name }) => name === "apply"))) return;
+
+    // What no change caused, such as putting drift back, is a trace of its own with a link to the change that stands.
+    const label = `${actorId(key)}\n${is.attempted}`;
+    const unit = newChange && is.traceparent ? childOf(is.traceparent, label) : freshTraceparent();
+    this.spans.recordSpan({
+      name: `${syncAction} ${key.kind}/${key.name}`,
+      traceparent: unit, kind: "server", startMs: before.busySinceMs, endMs,
+      ...(newChange && is.traceparent ? { parent: is.traceparent } : { links: is.traceparent ? [is.traceparent] : [] }),
+      ...(is.fault && { error: is.fault }),
+      attributes: {
+        ...unitAttributes(key, "Kustomization"),
+        [attribute.action]: syncAction, [attribute.revision]: is.attempted, [attribute.result]: is.fault ? "failure" : "success",
+        ...(!newChange && { [attribute.drift]: true }), "gitops.objects.changed": work.objects.length,
+      },
+    });
+    for (const part of work.parts) this.part(key, unit, part, work.objects);
+  }
+
+  forget(key: ActorKey): void {
+    this.works.delete(actorId(key));
+  }
+
+  private part(key: ActorKey, unit: string, { name, attempt, startMs, endMs, fault }: Part, objects: ObjectPart[]): void {
+    const own = childOf(unit, `${name}\n${attempt}`);
+    this.spans.recordSpan({
+      name, parent: unit, traceparent: own, startMs, endMs, ...(fault && { error: fault }),
+      attributes: { [attribute.unit]: actorId(key), [attribute.taskName]: name },
+    });
+    if (name !== "apply") return;
+    for (const object of objects.filter((each) => each.startMs >= startMs && each.endMs <= endMs).slice(0, mostObjectSpans)) {
+      const id = parseInventoryId(object.id);
+      this.spans.recordSpan({
+        name: `${object.action} ${displayName(id)}`, parent: own, startMs: object.startMs, endMs: object.endMs,
+        attributes: { [attribute.unit]: actorId(key), ...resourceAttributes(id) },
+      });
+    }
+  }
+
+  private workOf(key: ActorKey): Work {
+    const id = actorId(key);
+    let work = this.works.get(id);
+    if (!work) this.works.set(id, (work = { parts: [], objects: [] }));
+    return work;
+  }
+}

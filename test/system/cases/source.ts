@@ -1,0 +1,186 @@
+/** From a commit to an artifact. */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { buffer } from "node:stream/consumers";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import { createGunzip } from "node:zlib";
+import { extract } from "tar-stream";
+import { gitUser, type System } from "../system.ts";
+import { conditionOf, type Tenant } from "../tenant.ts";
+
+export function sourceCases(system: System): void {
+  test("[SY1] a commit becomes an artifact that can be downloaded from where the status says, with the digest and size it says", async () => {
+    const t = await system.tenant();
+    const sha = await t.commit({ "deploy/app.yaml": "kind: ConfigMap\n", "run.sh": { mode: "100755", content: "#!/bin/sh\n" } }, { message: "Add the app\n\nand more" });
+    await t.source();
+    const { status, metadata } = await t.ready("GitRepository", "app", sha);
+
+    const revision = `main@sha1:${sha}`;
+    const artifact = status?.artifact ?? assert.fail("no artifact");
+    assert.equal(artifact.revision, revision);
+    assert.equal(artifact.path, `gitrepository/${t.namespace}/app/${sha}.tar.gz`);
+    assert.ok(artifact.url.endsWith(`/${artifact.path}`), artifact.url);
+    assert.ok(!Number.isNaN(Date.parse(artifact.lastUpdateTime)));
+    assert.equal(status?.observedGeneration, metadata.generation);
+    const said = (status?.conditions ?? []).map(({ type, status, reason, message }) => ({ type, status, reason, message }));
+    const stored = { status: "True", reason: "Succeeded", message: `stored artifact for revision '${revision}'` };
+    assert.deepEqual(said, [{ type: "Ready", ...stored }, { type: "ArtifactInStorage", ...stored }]);
+
+    const bytes = await download(artifact.url);
+    assert.equal(`sha256:${createHash("sha256").update(bytes).digest("hex")}`, artifact.digest);
+    assert.equal(bytes.byteLength, artifact.size);
+    assert.deepEqual(await filesIn(bytes), { "deploy/app.yaml": "kind: ConfigMap\n", "run.sh": "#!/bin/sh\n" });
+  });
+
+  test("[SY2] a new artifact is told by an event that names the commit, its revision and digest", async () => {
+    const t = await system.tenant();
+    await t.commit({ "a.txt": "a" }, { message: "Teach the shop to sell\n\nin two parts" });
+    await t.source();
+    const { status } = await t.ready("GitRepository", "app");
+    const event = await t.untilTold("GitRepository", "app", "Normal", "NewArtifact");
+    assert.equal(event.message, "stored artifact for commit 'Teach the shop to sell'");
+    assert.equal(event.component, "source-controller");
+    assert.equal(event.annotations["source.toolkit.fluxcd.io/revision"], status?.artifact?.revision);
+    assert.equal(event.annotations["source.toolkit.fluxcd.io/digest"], status?.artifact?.digest);
+  });
+
+  test("[SY3] without a webhook, a new commit is found at the interval", async () => {
+    const t = await system.tenant();
+    await t.commit({ "a.txt": "1" });
+    await t.source({ interval: "1s" });
+    await t.ready("GitRepository", "app");
+    const sha = await t.commit({ "a.txt": "2" });
+    await t.ready("GitRepository", "app", sha);
+  });
+
+  test("[SY3] a look that finds the same commit fetches nothing and writes nothing", async () => {
+    const t = await system.tenant();
+    await t.commit({ "a.txt": "1" });
+    const asked = () => system.git.requests.filter(({ path }) => path.startsWith(`/${t.namespace}.git/`));
+    const fetches = () => asked().filter(({ method, path }) => method === "POST" && path.endsWith("/git-upload-pack")).length;
+    await t.source({ interval: "1s" });
+    await t.ready("GitRepository", "app");
+    const before = { fetches: fetches(), version: t.seen("GitRepository", "app")?.metadata.resourceVersion, looks: asked().length };
+    await untilMore(t, () => asked().length, before.looks + 2);
+    // protocol version 2 asks for the references by POST too: a look is at most one, a fetch is more
+    const sha = await t.commit({ "a.txt": "2" });
+    const unchanged = t.seen("GitRepository", "app")?.metadata.resourceVersion;
+    await t.ready("GitRepository", "app", sha);
+    assert.equal(unchanged, before.version);
+  });
+
+  test("[SY4] a private repository is read with the username and password of its Secret", async () => {
+    const t = await system.tenant();
+    await system.privateGit.createRepo(t.namespace);
+    const sha = await system.privateGit.commit(t.namespace, { files: { "a.txt": "private" }, message: "m" });
+    const stringData = gitUser;
+    await t.create("Secret", "access", { stringData });
+    await t.source({ url: system.privateGit.repoUrl(t.namespace), secretRef: { name: "access" } });
+    const { status } = await t.ready("GitRepository", "app", sha);
+    assert.deepEqual(await filesIn(await download(status?.artifact?.url ?? "")), { "a.txt": "private" });
+    const everything = JSON.stringify([t.system.watched.GitRepository.history(t.namespace, "app"), t.told("GitRepository", "app"), system.flotilla.logs()]);
+    assert.ok(!everything.includes(gitUser.password), "the password is written nowhere");
+  });
+
+  test("[SY5] a source stays at the commit it names, whatever its branch does", async () => {
+    const t = await system.tenant();
+    const first = await t.commit({ "a.txt": "1" });
+    const second = await t.commit({ "a.txt": "2" });
+    await t.source({ ref: { commit: first } }, "bare");
+    await t.source({ ref: { commit: first, branch: "main" } }, "on-branch");
+    await t.source();
+    assert.equal((await t.ready("GitRepository", "app", second)).status?.artifact?.revision, `main@sha1:${second}`);
+    assert.equal((await t.ready("GitRepository", "bare", first)).status?.artifact?.revision, `sha1:${first}`);
+    assert.equal((await t.ready("GitRepository", "on-branch", first)).status?.artifact?.revision, `main@sha1:${first}`);
+
+    const third = await t.push({ "a.txt": "3" });
+    await t.ready("GitRepository", "app", third);
+    assert.ok(t.seen("GitRepository", "bare")?.status?.artifact?.revision.endsWith(first));
+  });
+
+  test("[SY5] a source follows its branch, and goes over to another one", async () => {
+    const t = await system.tenant();
+    await t.commit({ "a.txt": "main" });
+    const side = await t.commit({ "a.txt": "side" }, { branch: "release/1.x" });
+    await t.source();
+    await t.ready("GitRepository", "app");
+    await t.edit("GitRepository", "app", { spec: { ref: { branch: "release/1.x" } } });
+    const { status } = await t.ready("GitRepository", "app", side);
+    assert.equal(status?.artifact?.revision, `release/1.x@sha1:${side}`);
+  });
+
+  const tree = { "app.yaml": "a: 1\n", "logo.png": "image", "docs/readme.md": "text", ".github/ci.yaml": "c: 1\n", ".gitignore": "x\n" };
+  const ignoring = [
+    { title: "the default list leaves out images, CI and Git's own files", spec: {}, more: {}, left: ["app.yaml", "docs/readme.md"] },
+    { title: "spec.ignore replaces it, but for Git's own files", spec: { ignore: "docs/\n" }, more: {}, left: [".github/ci.yaml", "app.yaml", "logo.png"] },
+    {
+      title: ".sourceignore does so too, in its directory",
+      spec: {},
+      more: { "docs/.sourceignore": "*.md\n" },
+      left: [".github/ci.yaml", "app.yaml", "docs/.sourceignore", "logo.png"],
+    },
+  ];
+  for (const { title, spec, more, left } of ignoring)
+    test(`[SY6] ${title}`, async () => {
+      const t = await system.tenant();
+      await t.commit({ ...tree, ...more });
+      await t.source(spec);
+      const { status } = await t.ready("GitRepository", "app");
+      assert.deepEqual(Object.keys(await filesIn(await download(status?.artifact?.url ?? ""))).sort(), left);
+    });
+
+  test("[SY7] a suspended source fetches nothing and keeps its conditions; resumed, it catches up", async () => {
+    const t = await system.tenant();
+    const first = await t.commit({ "a.txt": "1" });
+    await t.source({}, "still");
+    await t.source({}, "awake");
+    await t.ready("GitRepository", "awake");
+    const { status } = await t.ready("GitRepository", "still", first);
+    await t.edit("GitRepository", "still", { spec: { suspend: true } });
+    const second = await t.push({ "a.txt": "2" });
+    await t.ready("GitRepository", "awake", second);
+    const at = await t.request("GitRepository", "still");
+    const answered = await t.until("GitRepository", "still", `handled ${at}`, (object) => object.status?.lastHandledReconcileAt === at);
+    assert.deepEqual(answered.status, { ...status, lastHandledReconcileAt: at });
+    await t.edit("GitRepository", "still", { spec: { suspend: false } });
+    await t.ready("GitRepository", "still", second);
+  });
+
+  test("[SY8] a deleted source takes its artifact with it", async () => {
+    const t = await system.tenant();
+    await t.commit({ "a.txt": "1" });
+    await t.source();
+    const { status, metadata } = await t.ready("GitRepository", "app");
+    assert.deepEqual(metadata.finalizers, ["finalizers.fluxcd.io"]);
+    const url = status?.artifact?.url ?? "";
+    assert.equal((await fetch(url)).status, 200);
+    await t.remove("GitRepository", "app");
+    await t.untilGone("GitRepository", "app");
+    assert.equal((await fetch(url)).status, 404);
+  });
+}
+
+async function untilMore(t: Tenant, count: () => number, wanted: number): Promise<void> {
+  await t.untilTrue(`${wanted} requests`, () => count() >= wanted);
+}
+
+async function download(url: string): Promise<Buffer> {
+  const answer = await fetch(url);
+  assert.equal(answer.status, 200, url);
+  return Buffer.from(await answer.arrayBuffer());
+}
+
+/** Path to content of every file in a tarball. */
+async function filesIn(archive: Buffer): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  const entries = extract();
+  Readable.from([archive]).pipe(createGunzip()).pipe(entries);
+  for await (const entry of entries) {
+    const content = await buffer(entry);
+    if (entry.header.type === "file") files[entry.header.name] = content.toString();
+  }
+  return files;
+}
+
+export const saidBy = conditionOf;

@@ -1,0 +1,96 @@
+/** `flotilla up` as a child process, started exactly as a user starts it, and the commands beside it. */
+import { execFile } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { eventually } from "../../deploy/local/eventually.ts";
+import { startChild, whileAlive } from "../../deploy/local/processes.ts";
+
+export type Flotilla = {
+  url: string;
+  /** Of the API; beside it the one that webhooks are signed with. */
+  token: string;
+  webhookToken: string;
+  data: string;
+  pid: number;
+  /** What it logged since it started. */
+  logs(): LogLine[];
+  /** Says that somebody pushed, as a Git server does. */
+  announce(repositoryUrl: string): Promise<Response>;
+  /** SIGTERM; resolves to how it ended. */
+  stop(): Promise<string>;
+  /** Ends it, and only it, as a crash would. */
+  crash(): Promise<void>;
+};
+
+export type LogLine = { level: string; ts: string; msg: string; error?: string; [field: string]: unknown };
+
+export type FlotillaOptions = {
+  kubeconfig: string;
+  /** Given again, it goes on from what is stored there. */
+  data: string;
+  /** Further arguments of `up`. */
+  args?: string[];
+  /** Further arguments of Node, for a profile. */
+  nodeArgs?: string[];
+};
+
+const program = join(import.meta.dirname, "../../services/cli/flotilla.mjs");
+let starts = 0;
+
+export async function startFlotilla({ kubeconfig, data, args = [], nodeArgs = [] }: FlotillaOptions): Promise<Flotilla> {
+  await mkdir(data, { recursive: true });
+  const logFile = join(data, `up-${++starts}.log`);
+  const words = ["up", "--kubeconfig", kubeconfig, "--data", data, "--listen", "127.0.0.1:0", ...args];
+  const child = startChild({ name: "flotilla up", command: process.execPath, args: [...nodeArgs, program, ...words], logFile, cwd: data });
+  const logs = () => readLog(logFile);
+  await whileAlive([child], (signal) => eventually("flotilla up ready", () => logs().some(({ msg }) => msg === "ready"), { signal, withinMs: 60_000 }));
+
+  const { url, token, webhookToken } = JSON.parse(await readFile(join(data, "endpoint.json"), "utf8")) as Record<"url" | "token" | "webhookToken", string>;
+  return {
+    url, token, webhookToken, data, logs,
+    pid: child.pid,
+    announce: (repositoryUrl) => {
+      const body = JSON.stringify({ repository: { clone_url: repositoryUrl } });
+      const signature = `sha256=${createHmac("sha256", webhookToken).update(body).digest("hex")}`;
+      const headers = { "content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature };
+      return fetch(`${url}/hook/push`, { method: "POST", headers, body });
+    },
+    async stop() {
+      await child.stop(15_000);
+      return child.ended;
+    },
+    async crash() {
+      process.kill(child.pid, "SIGKILL");
+      await eventually("the process gone", () => !isAlive(child.pid));
+    },
+  };
+}
+
+export type Ran = { code: number; stdout: string; stderr: string };
+
+/** One command of the CLI, as in a shell. */
+export function runCommand(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, timeout: 60_000 };
+    execFile(process.execPath, [program, ...args], options, (error, stdout, stderr) =>
+      resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, stdout, stderr }),
+    );
+  });
+}
+
+/** Lines that are not JSON are what a crash prints: they count as errors. */
+function readLog(file: string): LogLine[] {
+  const lines = readFileSync(file, "utf8").split("\n").slice(0, -1).filter((line) => line !== "");
+  return lines.map((line) => (line.startsWith("{") ? (JSON.parse(line) as LogLine) : { level: "error", ts: "", msg: line }));
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")); // a zombie has ended
+  } catch {
+    return false;
+  }
+}

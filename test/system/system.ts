@@ -1,0 +1,118 @@
+/** The whole of it, real: a control plane, a Git server, and `flotilla up` under an account of its own, so that its requests can be told from all others. */
+import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { eventually } from "../../deploy/local/eventually.ts";
+import { startGitServer, type GitServer } from "../../deploy/local/git-server.ts";
+import { scratchFolder } from "../kit/cluster.ts";
+import { openAudit, type AuditedRequest } from "./audit.ts";
+import { startFlotilla, type Flotilla } from "./flotilla.ts";
+import { openKube, pathOf, readKubeconfig, type Kube, type KubeObject } from "./kube.ts";
+import { object } from "./objects.ts";
+import { Tenant } from "./tenant.ts";
+import { watchCollection, type Watched } from "./watched.ts";
+
+export type System = {
+  kube: Kube;
+  /** Repositories anybody may read, and those that ask for `gitUser`. */
+  git: GitServer;
+  privateGit: GitServer;
+  /** The account `up` runs under, and its kubeconfig. */
+  user: string;
+  kubeconfig: string;
+  /** The running `up`. A test that restarts it puts the new one here. */
+  flotilla: Flotilla;
+  /** GitRepositories, Kustomizations and Events, by kind. */
+  watched: Record<"GitRepository" | "Kustomization" | "Event", Watched>;
+  /** What the running `up` asks of the API server from now on. */
+  audit(): { requests(): AuditedRequest[] };
+  tenant(): Promise<Tenant>;
+  close(): Promise<void>;
+};
+
+export const gitUser = { username: "fleet", password: "s3cret-p@ss" };
+
+/** Groups `up` may do anything in. `networking.k8s.io` is not among them: an object of that group is forbidden. */
+const groups = [
+  "", "apps", "apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "events.k8s.io",
+  "kustomize.toolkit.fluxcd.io", "rbac.authorization.k8s.io", "source.toolkit.fluxcd.io", "system.example.com",
+];
+
+export type SystemOptions = { kubeconfig: string; auditLog: string; args?: string[]; nodeArgs?: string[] };
+
+export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptions): Promise<System> {
+  const dir = scratchFolder();
+  const kube = openKube(kubeconfig);
+  const over = new AbortController();
+  const [account, git, privateGit] = await Promise.all([
+    makeAccount(kube, kubeconfig, join(dir, "flotilla.kubeconfig")),
+    startGitServer({ dir: join(dir, "git") }),
+    startGitServer({ dir: join(dir, "private-git"), auth: gitUser }),
+  ]);
+  const flotilla = await startFlotilla({ kubeconfig: account.kubeconfig, data: join(dir, "data"), ...more });
+  const watch = (kind: string) => watchCollection(kube, pathOf(kind), over.signal); // `up` has installed the definitions
+  const [GitRepository, Kustomization, Event] = await Promise.all([watch("GitRepository"), watch("Kustomization"), watch("Event")]);
+
+  const tenants: Tenant[] = [];
+  const system: System = {
+    kube, git, privateGit, flotilla, ...account,
+    watched: { GitRepository, Kustomization, Event },
+    audit() {
+      const all = openAudit(auditLog);
+      return { requests: () => all.requests().filter(({ user }) => user === account.user) };
+    },
+    async tenant() {
+      const tenant = await Tenant.open(system);
+      tenants.push(tenant);
+      return tenant;
+    },
+    async close() {
+      await Promise.all(tenants.map((tenant) => tenant.release()));
+      over.abort();
+      await system.flotilla.stop();
+      await Promise.all([git.stop(), privateGit.stop()]);
+      await account.remove();
+      await kube.close();
+    },
+  };
+  return system;
+}
+
+/** A service account with a token, its role, and a kubeconfig that uses it. */
+async function makeAccount(kube: Kube, kubeconfig: string, file: string) {
+  const name = `flotilla-${randomBytes(4).toString("hex")}`;
+  const rules = [
+    { apiGroups: groups, resources: ["*"], verbs: ["*"] },
+    { nonResourceURLs: ["*"], verbs: ["get"] },
+  ];
+  const subject = { kind: "ServiceAccount", name, namespace: "default" };
+  const made = [
+    object("ServiceAccount", name, { metadata: { namespace: "default" } }),
+    object("ClusterRole", name, { rules }),
+    object("ClusterRoleBinding", name, { roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name }, subjects: [subject] }),
+  ] as KubeObject[];
+  for (const each of made) await kube.create(each);
+  const token = await tokenOf(kube, name);
+  const { server, ca } = readKubeconfig(kubeconfig);
+  const written = {
+    apiVersion: "v1", kind: "Config", "current-context": "test",
+    clusters: [{ name: "test", cluster: { server, "certificate-authority-data": Buffer.from(ca).toString("base64") } }],
+    users: [{ name, user: { token } }],
+    contexts: [{ name: "test", context: { cluster: "test", user: name } }],
+  };
+  await writeFile(file, JSON.stringify(written), { mode: 0o600 });
+  return {
+    user: `system:serviceaccount:default:${name}`,
+    kubeconfig: file,
+    remove: () => Promise.all(made.map(({ kind, metadata }) => kube.remove(pathOf(kind, metadata.namespace, metadata.name)))),
+  };
+}
+
+/** Of the kind that never expires: the controller fills in a Secret that asks for one. */
+async function tokenOf(kube: Kube, account: string): Promise<string> {
+  const annotations = { "kubernetes.io/service-account.name": account };
+  const asked = object("Secret", account, { type: "kubernetes.io/service-account-token", metadata: { namespace: "default", annotations } });
+  await kube.create(asked as KubeObject);
+  const filled = await eventually("the account's token", async () => (await kube.get(pathOf("Secret", "default", account))).data?.["token"]);
+  return Buffer.from(filled, "base64").toString();
+}

@@ -1,0 +1,169 @@
+/** What one test has for itself: a namespace, a repository, and the words to say what it does and what it waits for. */
+import { randomBytes } from "node:crypto";
+import { eventually } from "../../deploy/local/eventually.ts";
+import type { Commit } from "../../deploy/local/git-commit.ts";
+import { pathOf, type Condition, type KubeObject } from "./kube.ts";
+import { object } from "./objects.ts";
+import type { System } from "./system.ts";
+
+type Ours = "GitRepository" | "Kustomization";
+
+/** As `kubectl get events` shows them. */
+export type Told = { type: string; reason: string; message: string; annotations: Record<string, string>; component: string };
+
+export class Tenant {
+  readonly system: System;
+  readonly namespace: string;
+  /** Named as the namespace; a source looks at it unless told otherwise. */
+  readonly url: string;
+
+  private constructor(system: System, namespace: string) {
+    this.system = system;
+    this.namespace = namespace;
+    this.url = system.git.repoUrl(namespace);
+  }
+
+  static async open(system: System): Promise<Tenant> {
+    const name = `t-${randomBytes(4).toString("hex")}`;
+    await Promise.all([system.git.createRepo(name), system.kube.create(object("Namespace", name) as KubeObject)]);
+    await eventually("its service account", () => system.kube.find(pathOf("ServiceAccount", name, "default")));
+    return new Tenant(system, name);
+  }
+
+  /** Lets go of what it made, so that the next `up` finds a cluster without leftovers; the namespace's end is not waited for. */
+  async release(): Promise<void> {
+    const { kube, watched } = this.system;
+    await kube.remove(pathOf("Namespace", undefined, this.namespace));
+    const mine = (["Kustomization", "GitRepository"] as const).flatMap((kind) => watched[kind].all(this.namespace));
+    for (const { kind, metadata } of mine)
+      await kube.merge(pathOf(kind, this.namespace, metadata.name), { metadata: { finalizers: null } }).catch(() => undefined); // gone by itself
+  }
+
+  /** Adds a commit without telling anybody. */
+  commit(files: Commit["files"], more: Partial<Commit> = {}): Promise<string> {
+    return this.system.git.commit(this.namespace, { files, message: "a change", ...more });
+  }
+
+  /** Adds a commit and lets the webhook say so. */
+  async push(files: Commit["files"], more: Partial<Commit> = {}): Promise<string> {
+    const sha = await this.commit(files, more);
+    await this.system.flotilla.announce(this.url);
+    return sha;
+  }
+
+  /** A GitRepository, `app` unless named, whose interval does nothing during a test. */
+  source(spec: Record<string, unknown> = {}, name = "app"): Promise<KubeObject> {
+    return this.create("GitRepository", name, { spec: { url: this.url, ref: { branch: "main" }, interval: "1h", ...spec } });
+  }
+
+  /** A Kustomization of that source, which tries again every second and looks every hour. */
+  unit(name: string, spec: Record<string, unknown> = {}): Promise<KubeObject> {
+    const sourceRef = { kind: "GitRepository", name: "app" };
+    const usual = { sourceRef, path: `./${name}`, prune: true, interval: "1h", retryInterval: "1s", targetNamespace: this.namespace };
+    return this.create("Kustomization", name, { spec: { ...usual, ...spec } });
+  }
+
+  create(kind: string, name: string, rest: object = {}): Promise<KubeObject> {
+    const made = object(kind, name, rest) as KubeObject;
+    return this.system.kube.create({ ...made, metadata: { ...made.metadata, namespace: this.namespace } });
+  }
+
+  find(kind: string, name: string): Promise<KubeObject | undefined> {
+    return this.system.kube.find(pathOf(kind, this.namespace, name));
+  }
+
+  /** @throws Refused when there is none */
+  get(kind: string, name: string): Promise<KubeObject> {
+    return this.system.kube.get(pathOf(kind, this.namespace, name));
+  }
+
+  /** Somebody else edits an object. */
+  edit(kind: string, name: string, patch: object): Promise<KubeObject> {
+    return this.system.kube.merge(pathOf(kind, this.namespace, name), patch);
+  }
+
+  remove(kind: string, name: string): Promise<void> {
+    return this.system.kube.remove(pathOf(kind, this.namespace, name));
+  }
+
+  /** Asks for a reconcile as `flux reconcile` does; returns what the status will repeat. */
+  async request(kind: Ours, name: string): Promise<string> {
+    const at = `${new Date().toISOString()}-${randomBytes(2).toString("hex")}`;
+    await this.edit(kind, name, { metadata: { annotations: { "reconcile.fluxcd.io/requestedAt": at } } });
+    return at;
+  }
+
+  /** One of ours as last seen. */
+  seen(kind: Ours, name: string): KubeObject | undefined {
+    return this.system.watched[kind].get(this.namespace, name);
+  }
+
+  async until(kind: Ours, name: string, what: string, holds: (object: KubeObject) => unknown): Promise<KubeObject> {
+    try {
+      return await eventually(`${kind} ${this.namespace}/${name}: ${what}`, () => {
+        const object = this.seen(kind, name);
+        return object && holds(object) ? object : undefined;
+      });
+    } catch (thrown) {
+      const said = this.seen(kind, name)?.status ?? "not there";
+      throw new Error(`${(thrown as Error).message}\nits status: ${JSON.stringify(said, undefined, 1)}`, { cause: thrown });
+    }
+  }
+
+  /** Ready at its present generation; at the revision that ends in the commit, when one is given. */
+  ready(kind: Ours, name: string, commit = ""): Promise<KubeObject> {
+    return this.until(kind, name, `Ready ${commit}`, (object) => isReady(object) && revisionOf(object).endsWith(commit));
+  }
+
+  /** The usual two, ready: a source `app` and units of it at the commit. */
+  async start(files: Commit["files"], ...units: string[]): Promise<string> {
+    const sha = await this.commit(files);
+    await this.source();
+    await Promise.all(units.map((name) => this.unit(name)));
+    await Promise.all(units.map((name) => this.ready("Kustomization", name, sha)));
+    return sha;
+  }
+
+  /** Not ready for this reason, said about its present generation. */
+  failing(kind: Ours, name: string, reason: string): Promise<KubeObject> {
+    return this.until(kind, name, `not ready: ${reason}`, (object) => {
+      const ready = conditionOf(object, "Ready");
+      return ready?.status === "False" && ready.reason === reason && ready.observedGeneration === object.metadata.generation;
+    });
+  }
+
+  /** What was told about an object so far. */
+  told(kind: Ours, name: string): Told[] {
+    return this.system.watched.Event.all(this.namespace).flatMap((event) => {
+      const { involvedObject, type, reason, message, source, reportingComponent } = event as unknown as CoreEvent;
+      if (involvedObject.kind !== kind || involvedObject.name !== name) return [];
+      return [{ type, reason, message, annotations: event.metadata.annotations ?? {}, component: source?.component ?? reportingComponent ?? "" }];
+    });
+  }
+
+  untilTold(kind: Ours, name: string, type: "Normal" | "Warning", reason: string, message: RegExp = /./): Promise<Told> {
+    return eventually(`a ${type} event ${reason} ${message} of ${kind} ${this.namespace}/${name}`, () =>
+      this.told(kind, name).find((event) => event.type === type && event.reason === reason && message.test(event.message)),
+    );
+  }
+}
+
+type CoreEvent = {
+  involvedObject: { kind: string; name: string };
+  type: string;
+  reason: string;
+  message: string;
+  source?: { component?: string };
+  reportingComponent?: string;
+};
+
+export const conditionOf = ({ status }: KubeObject, type: string): Condition | undefined =>
+  status?.conditions?.find((condition) => condition.type === type);
+
+export function isReady(object: KubeObject): boolean {
+  const { generation } = object.metadata;
+  const ready = conditionOf(object, "Ready");
+  return ready?.status === "True" && ready.observedGeneration === generation && object.status?.observedGeneration === generation;
+}
+
+export const revisionOf = ({ status }: KubeObject): string => status?.lastAppliedRevision ?? status?.artifact?.revision ?? "";
