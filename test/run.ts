@@ -11,8 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildWasm } from "#services/render/wasm-file.ts";
 import { startControlPlane } from "../deploy/local/control-plane.ts";
-import { startNats } from "../deploy/local/nats.ts";
-import { tools } from "../deploy/local/tools.ts";
+import { provideAll } from "../deploy/local/tools.ts";
 
 const root = join(import.meta.dirname, "..");
 const checks = "test/kit/checks.test.ts";
@@ -39,11 +38,13 @@ if (files.length === 0) {
 
 const over = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => over.abort());
+const scratch = mkdtempSync(join(tmpdir(), "flotilla-tests-")); // and all that the tests leave behind
 const { env, tearDown } = await mode.setUp(files);
 try {
-  process.exitCode = over.signal.aborted ? 130 : await runTests(files, env);
+  process.exitCode = over.signal.aborted ? 130 : await runTests(files, { ...env, TMPDIR: scratch });
 } finally {
   await tearDown();
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
 }
 
 type SetUp = { env: NodeJS.ProcessEnv; tearDown: () => Promise<void> };
@@ -52,32 +53,26 @@ async function nothing(_files: string[]): Promise<SetUp> {
   return { env: {}, tearDown: async () => {} };
 }
 
-/** One of each for all test files: a test makes namespaces and names of its own in them. */
+/**
+ * All programs, and one API server for all test files: a test makes namespaces of its own in it (test/kit/cluster.ts).
+ * A nats-server starts in a tenth of a second, so each test file that needs one has its own (deploy/local/nats.ts).
+ */
 async function startRealParts(files: string[]): Promise<SetUp> {
   if (!files.some(isReal)) return nothing(files);
   const startedMs = performance.now();
   const say = (line: string) => process.stdout.write(`set-up: ${line}\n`);
-  const path = await tools(["nats-server", "kubectl"], say);
+  const path = await provideAll(say);
   await buildWasm(say);
-  const dir = mkdtempSync(join(tmpdir(), "flotilla-tests-"));
-  const [nats, cluster] = await Promise.all([
-    startNats({ dir: join(dir, "nats") }),
-    startControlPlane({ dir: join(dir, "cluster"), audit: true, onProgress: say }),
-  ]);
-  say(`control plane and nats-server ready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  const cluster = await startControlPlane({ dir: join(scratch, "cluster"), audit: true, onProgress: say });
+  say(`ready after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
   return {
     env: {
       FLOTILLA_TEST_KUBECONFIG: cluster.kubeconfig,
       FLOTILLA_TEST_AUDIT_LOG: cluster.auditLog,
-      FLOTILLA_TEST_NATS_URL: nats.url,
-      FLOTILLA_TEST_NATS_TOKEN: nats.token,
       FLOTILLA_NATS_SERVER: path["nats-server"],
       FLOTILLA_KUBECTL: path.kubectl,
     },
-    async tearDown() {
-      await Promise.all([cluster.stop(), nats.stop()]);
-      rmSync(dir, { recursive: true, force: true });
-    },
+    tearDown: () => cluster.stop(),
   };
 }
 

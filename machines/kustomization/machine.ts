@@ -117,9 +117,10 @@ export const kustomization = setup({
       const news = [notYetNotice(context.facts, event.facts), facts.invalid && faultNotice(context.fault, facts.invalid)];
       for (const notice of news) if (notice) enqueue.emit(notice);
       // The status is ours: what it says counts only before we have said anything ourselves.
-      enqueue.assign({ facts: { ...facts, handledAt: "" }, handledAt: context.facts ? context.handledAt : handledAt });
+      if (context.facts?.uid !== facts.uid) enqueue.assign({ handledAt, handling: "", observedGeneration: -1 });
+      enqueue.assign({ facts: { ...facts, handledAt: "" } });
       // Nothing can be done for it, and so it is handled.
-      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: handlingOf({ ...context, facts: event.facts }) });
+      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: ({ context }) => handlingOf(context) });
     }),
     fail: enqueueActions(({ context, event, enqueue }) => {
       const fault = faultOf(event);
@@ -137,7 +138,11 @@ export const kustomization = setup({
     tellReady: enqueueActions(({ context, enqueue }) => {
       const revision = context.source?.revision ?? "";
       if (context.changes.length > 0 || context.applied !== revision || context.fault !== null)
-        enqueue.emit({ type: "notice", severity: "Normal", reason: "ReconciliationSucceeded", revision, message: story(revision, context.changes) });
+        enqueue.emit({
+          type: "notice", severity: "Normal", revision, message: story(revision, context.changes),
+          // Nothing new was asked for, so what was written was somebody else's change.
+          reason: context.applied === revision && context.corrections > 0 && context.changes.length > 0 ? "DriftCorrected" : "ReconciliationSucceeded",
+        });
     }),
   },
 }).createMachine({
@@ -203,9 +208,12 @@ export const kustomization = setup({
             // The very objects that stand in the cluster already: nothing to ask, nothing to apply.
             target: "checking",
             guard: ({ context: c, event: { output } }) => output.renderKey === c.appliedKey && c.scope === "changed" && !c.drifted,
-            actions: assign({ build: ({ event }) => event.output }),
+            actions: assign(({ event: { output: { objects: _, ...build } } }) => ({ build })),
           },
-          { target: "applying", actions: assign(({ context, event: { output } }) => ({ build: output, intended: intentions(context, output) })) },
+          {
+            target: "applying",
+            actions: assign(({ context, event: { output: { objects = [], ...build } } }) => ({ build, intended: intentions(context, objects) })),
+          },
         ],
       },
     },
@@ -338,7 +346,7 @@ function union(...lists: InventoryEntry[][]): InventoryEntry[] {
 }
 
 /** What the apply will create as far as anybody can tell: nothing is known of these objects yet but that they are ours. */
-function intentions({ intended, inventory }: KustomizationContext, { objects = [] }: BuildOutcome): InventoryEntry[] {
+function intentions({ intended, inventory }: KustomizationContext, objects: { id: string; v: string }[]): InventoryEntry[] {
   const fresh = objects.map(({ id, v }) => ({ id, v, uid: "", digest: "", owned: "" }));
   return without(union(intended, fresh), inventory);
 }

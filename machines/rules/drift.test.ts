@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as fc from "fast-check";
-import { appliedAtS, isDrifted, lastForeignManager, leftAlone, ownedHash, ownershipOf, type Seen } from "./drift.ts";
+import { appliedAtS, isDrifted, leftAlone, othersOf, ownedHash, ownershipOf, takenBy, type Seen } from "./drift.ts";
 import type { ManagedFields } from "./inventory.ts";
 
 const ours = (fields: object, more: ManagedFields = {}): ManagedFields =>
@@ -51,16 +51,15 @@ test("[AP35] a mark on the live object stands in place of the hash", () => {
   assert.equal(ownershipOf({ managedFields: [ours(data)] }), ownedHash([ours(data)]));
 });
 
-test("[AP32] the last foreign writer is named, status writers and ourselves never", () => {
-  const managed = [
-    theirs("kubectl-edit", "2026-11-03T10:00:00Z"),
-    theirs("hpa", "2026-11-02T10:00:00Z"),
-    theirs("kube-controller-manager", "2026-11-09T10:00:00Z", { subresource: "status" }),
-    ours(data, { time: "2026-11-10T10:00:00Z" }),
-  ];
-  assert.equal(lastForeignManager(managed), "kubectl-edit");
-  assert.equal(lastForeignManager([ours(data)]), "");
-  assert.equal(lastForeignManager(undefined), "");
+test("[AP32] who took a field is named; who removed one, status writers and ourselves are not", () => {
+  const hpa = theirs("hpa", "2026-11-02T10:00:00Z");
+  const edit = theirs("kubectl-edit", "2026-11-03T10:00:00Z");
+  const status = theirs("kube-controller-manager", "2026-11-09T10:00:00Z", { subresource: "status" });
+  const before = othersOf([hpa, ours(data)]);
+  assert.equal(takenBy(before, othersOf([hpa, edit, status, ours({})])), "kubectl-edit");
+  assert.equal(takenBy(before, othersOf([hpa, status, ours({})])), "");
+  assert.equal(takenBy(before, othersOf([{ ...hpa, fieldsV1: { "f:data": { "f:a": {} } } }, ours({})])), "hpa");
+  assert.equal(takenBy(othersOf(undefined), othersOf([ours(data)])), "");
 });
 
 test("[AP12] the time of our entry is read, and none is 0", () => {

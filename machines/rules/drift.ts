@@ -40,19 +40,26 @@ export function isDrifted(entry: InventoryEntry, seen: Seen | undefined): boolea
   return seen.uid !== entry.uid || seen.owned !== entry.owned;
 }
 
-/**
- * Who changed an object last, other than us: the manager to name when drift is put back. Status writers do not count.
- * A best guess where several wrote within one second.
- */
-export function lastForeignManager(managed: ManagedFields[] | undefined, manager: string = fieldManagers.kustomization): string {
-  let last: ManagedFields | undefined;
-  for (const entry of managed ?? []) {
-    const ours = entry.manager === manager && entry.operation === "Apply";
-    // RFC 3339 in UTC with whole seconds orders as text.
-    if (!ours && !entry.subresource && (entry.time ?? "") >= (last?.time ?? "")) last = entry;
-  }
-  return last?.manager ?? "";
+export type Others = {
+  /** The manager who wrote last, other than us; empty when nobody did. Where two wrote within one second, one of them. */
+  last: string;
+  /** Changes whenever a manager other than us comes to own other fields. */
+  mark: string;
+};
+
+/** Who else owns fields of an object; writers of its status do not count. */
+export function othersOf(managed: ManagedFields[] | undefined, manager: string = fieldManagers.kustomization): Others {
+  const others = (managed ?? []).filter((entry) => !entry.subresource && !(entry.manager === manager && entry.operation === "Apply"));
+  // RFC 3339 in UTC with whole seconds orders as text.
+  const last = others.reduce<ManagedFields | undefined>((one, entry) => ((entry.time ?? "") >= (one?.time ?? "") ? entry : one), undefined);
+  return { last: last?.manager ?? "", mark: hash64(JSON.stringify(others.map(({ manager: name, fieldsV1 }) => [name, fieldsV1]))) };
 }
+
+/**
+ * Who took fields from us between two looks. Whoever changes a field comes to own it; who removes one leaves no trace,
+ * and nobody is named then.
+ */
+export const takenBy = (before: Others, now: Others): string => (before.mark === now.mark ? "" : now.last);
 
 const ownEntry = (managed: ManagedFields[] | undefined, manager: string) =>
   managed?.find((entry) => entry.manager === manager && entry.operation === "Apply" && !entry.subresource);

@@ -6,8 +6,12 @@ import type { ObjectFacts } from "#protocol/messages/object.ts";
 /** The fault an effect answered with, whatever became of it on the way. */
 export const faultOf = (event: { type: string }): FaultData => readFault((event as { error?: unknown }).error);
 
-/** Undefined when the fault was told already: a retry that fails the same way is no news. */
+/**
+ * Undefined when the fault was told already: a retry that fails the same way is no news. Nor is waiting: a unit that is
+ * created together with its source always waits for a moment, and its condition says so.
+ */
 export function faultNotice(before: FaultData | null, now: FaultData): Notice | undefined {
+  if (faults[now.code].remedy === "wait") return undefined;
   if (before !== null && before.code === now.code && sentence(before) === sentence(now)) return undefined;
   return { type: "notice", severity: "Warning", reason: faults[now.code].reason, message: sentence(now) };
 }

@@ -75,9 +75,10 @@ export const source = setup({
       const news = [notYetNotice(context.facts, event.facts), facts.invalid && faultNotice(context.fault, facts.invalid)];
       for (const notice of news) if (notice) enqueue.emit(notice);
       // The status is ours: what it says counts only before we have said anything ourselves.
-      enqueue.assign({ facts: { ...facts, handledAt: "" }, handledAt: context.facts ? context.handledAt : handledAt });
+      if (context.facts?.uid !== facts.uid) enqueue.assign({ handledAt, handling: "", observedGeneration: -1 });
+      enqueue.assign({ facts: { ...facts, handledAt: "" } });
       // Nothing can be done for it, and so it is handled.
-      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: handlingOf({ ...context, facts: event.facts }) });
+      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: ({ context }) => handlingOf(context) });
     }),
     fail: enqueueActions(({ context, event, enqueue }) => {
       const fault = faultOf(event);

@@ -33,6 +33,8 @@ export const subject = {
   everyTrace: "tr.*",
 };
 
+export const isSnapshot = (text: string): boolean => text.split(".", 3)[2] === "snap";
+
 /** @throws RangeError when the subject is not a snapshot's */
 export function parseSnapshot(text: string): ActorKey {
   const [head, partition, area, kind, namespace, name, ...more] = text.split(".");

@@ -1,4 +1,4 @@
-/** Names of span attributes: OpenTelemetry's where they exist (semconv 1.44: vcs, cicd, k8s), our own under `gitops`. */
+/** Names of span attributes: OpenTelemetry's where they exist (semconv 1.44), our own under `gitops`. */
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 
 export const attribute = {

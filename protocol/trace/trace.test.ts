@@ -2,21 +2,6 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { attribute, resourceAttributes, unitAttributes } from "./attributes.ts";
 import { isCommit, traceIndex } from "./subject.ts";
-import { traceparentOf } from "./trailer.ts";
-
-const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const messages = [
-  { message: `Bump podinfo\n\nTraceparent: ${traceparent}`, found: true },
-  { message: `Bump podinfo\n\ntrace-parent:${traceparent.toUpperCase()}  \nSigned-off-by: A <a@b>\n`, found: true },
-  { message: `Bump\r\n\r\nbody\r\n\r\nTraceparent: ${traceparent}\r\n`, found: true },
-  { message: `Bump podinfo\n\nTraceparent: ${traceparent}\n\nSigned-off-by: A <a@b>`, found: false, why: "trailers are the last paragraph" },
-  { message: `Traceparent: ${traceparent}`, found: false, why: "this is a subject" },
-  { message: `Bump\n\nTraceparent: 00-zz-01`, found: false },
-  { message: `Bump\n\nSee Traceparent: ${traceparent}`, found: false, why: "prose" },
-  { message: "", found: false },
-];
-for (const { message, found, why = "" } of messages)
-  test(`[TR2] ${JSON.stringify(message)} ${why}`, () => assert.equal(traceparentOf(message), found ? traceparent : undefined));
 
 const sha = "4c1d9e2f00000000000000000000000000000001";
 test("[TR9] a commit's subject is matched by the filter of each of its beginnings", () => {

@@ -35,7 +35,8 @@ export async function openApi(options: ServerOptions, env: Env): Promise<Api> {
       throw new Failure(`no answer from Flotilla at ${base}: is "flotilla up" running there?`, { cause });
     }
     const body: unknown = await answer.json().catch(() => undefined);
-    if (answer.status === 401) throw new Failure(`${base} refused the token: set FLOTILLA_TOKEN to the one in its endpoint.json`);
+    if (answer.status === 401)
+      throw new Failure(`${base} refused the token: set FLOTILLA_TOKEN to the one in its endpoint.json`);
     return { status: answer.status, body };
   };
   const expect = async <T>(path: string, shape: z.ZodType<T>): Promise<T> => {
@@ -47,7 +48,8 @@ export async function openApi(options: ServerOptions, env: Env): Promise<Api> {
   };
 
   return {
-    tracesOfCommit: async (commit) => (await expect(`/api/v1/traces?commit=${encodeURIComponent(commit)}`, traces)).traces,
+    tracesOfCommit: async (commit) =>
+      (await expect(`/api/v1/traces?commit=${encodeURIComponent(commit)}`, traces)).traces,
     tracesOfUnit: async (unit) => (await expect(`/api/v1/traces?unit=${encodeURIComponent(unit)}`, traces)).traces,
     recentTraces: async () => (await expect("/api/v1/traces", traces)).traces,
     spans: async (traceId) => (await expect(`/api/v1/traces/${encodeURIComponent(traceId)}`, trace)).spans,

@@ -1,4 +1,7 @@
 /** The few requests that the commands make of a cluster. */
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { KubeError } from "#services/clients/kubernetes/error.ts";
 import { createKubeClient } from "#services/clients/kubernetes/client.ts";
 import { loadClusterConfig } from "#services/clients/kubernetes/config.ts";
@@ -35,21 +38,24 @@ export type Cluster = {
 const pageSize = 500;
 
 export async function openCluster({ kubeconfig, context }: ClusterOptions, env: Env): Promise<Cluster> {
-  const config = await loadClusterConfig({ ...(kubeconfig && { path: kubeconfig }), ...(context && { context }), env });
+  const path = kubeconfig ?? usualKubeconfig(env);
+  const config = await loadClusterConfig({ ...(path && { path }), ...(context && { context }), env });
   const client = createKubeClient(config);
-  const path = ({ group, version, plural }: ResourceKind, namespace?: string, name?: string) =>
+  const pathOf = ({ group, version, plural }: ResourceKind, namespace?: string, name?: string) =>
     `/apis/${group}/${version}${namespace ? `/namespaces/${namespace}` : ""}/${plural}${name ? `/${name}` : ""}`;
 
   return {
     get: (kind, { namespace, name }) =>
-      orUndefined(async () => (await client.request<FluxObject>({ method: "GET", path: path(kind, namespace, name) })).body),
+      orUndefined(
+        async () => (await client.request<FluxObject>({ method: "GET", path: pathOf(kind, namespace, name) })).body,
+      ),
     list: (kind, namespace) =>
       orUndefined(async () => {
         const items: FluxObject[] = [];
         let next: string | undefined;
         do {
           const query = { limit: pageSize, continue: next };
-          const { body } = await client.request<List>({ method: "GET", path: path(kind, namespace), query });
+          const { body } = await client.request<List>({ method: "GET", path: pathOf(kind, namespace), query });
           items.push(...body.items);
           next = body.metadata?.continue || undefined;
         } while (next);
@@ -57,12 +63,23 @@ export async function openCluster({ kubeconfig, context }: ClusterOptions, env: 
       }),
     patch: (kind, { namespace, name }, change) =>
       refusalAsFailure(async () => {
-        const request = { method: "PATCH", path: path(kind, namespace, name), contentType: "application/merge-patch+json" } as const;
+        const request = {
+          method: "PATCH",
+          path: pathOf(kind, namespace, name),
+          contentType: "application/merge-patch+json",
+        } as const;
         // The manager Flux's own command writes under, so that the two take turns without conflict.
         return (await client.request<FluxObject>({ ...request, query: { fieldManager: "flux" }, body: change })).body;
       }),
     close: () => client.close(),
   };
+}
+
+/** `~/.kube/config`, as kubectl, where nothing else says which cluster is meant. */
+function usualKubeconfig(env: Env): string | undefined {
+  if (env["KUBECONFIG"] || env["KUBERNETES_SERVICE_HOST"]) return undefined;
+  const file = join(env["HOME"] || homedir(), ".kube", "config");
+  return existsSync(file) ? file : undefined;
 }
 
 type List = { items: FluxObject[]; metadata?: { continue?: string } };

@@ -1,4 +1,4 @@
-/** Where the running Flotilla is and what opens its API: `endpoint.json` in its data folder, written by `flotilla up`. */
+/** Where the running Flotilla is and what opens its API: `endpoint.json`, written by `flotilla up`. */
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ export const dataDirOf = (given: string | undefined, env: Env): string =>
 const fileIn = (dataDir: string) => join(dataDir, "endpoint.json");
 
 /**
- * `--server` or FLOTILLA_SERVER with FLOTILLA_TOKEN; otherwise the file. The file's token goes to the file's own address only.
+ * `--server` or FLOTILLA_SERVER with FLOTILLA_TOKEN; otherwise the file. The file's token goes to its own address only.
  *
  * @throws Failure when neither says where Flotilla is
  */
@@ -30,7 +30,9 @@ export async function findEndpoint({ server, data }: { server?: string; data?: s
   if (url && kept?.url.replace(/\/+$/, "") !== url.replace(/\/+$/, ""))
     throw new Failure(`no token for ${url}: set FLOTILLA_TOKEN`);
   if (kept) return kept;
-  throw new Failure(`no running Flotilla found in ${dataDir}: start one with "flotilla up", or name one with --server and FLOTILLA_TOKEN`);
+  throw new Failure(
+    `no running Flotilla found in ${dataDir}: start one with "flotilla up", or name one with --server and FLOTILLA_TOKEN`,
+  );
 }
 
 async function readEndpoint(dataDir: string): Promise<Endpoint | undefined> {
@@ -42,6 +44,7 @@ async function readEndpoint(dataDir: string): Promise<Endpoint | undefined> {
   try {
     return endpoint.parse(JSON.parse(text));
   } catch {
-    throw new Failure(`${fileIn(dataDir)} is damaged: delete it and start "flotilla up" again`); // never quoted: it holds a token
+    // Never quoted: it holds a token.
+    throw new Failure(`${fileIn(dataDir)} is damaged: delete it and start "flotilla up" again`);
   }
 }

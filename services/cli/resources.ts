@@ -2,7 +2,14 @@
 import { kinds } from "#protocol/api/registry.ts";
 import { Misuse } from "./failure.ts";
 
-export type ResourceKind = { kind: string; group: string; version: string; plural: string; isSource: boolean; words: string[] };
+export type ResourceKind = {
+  kind: string;
+  group: string;
+  version: string;
+  plural: string;
+  isSource: boolean;
+  words: string[];
+};
 
 export const resourceKinds: readonly ResourceKind[] = kinds.map(({ kind, group, apiVersion, plural, shortNames }) => ({
   kind,
@@ -34,18 +41,27 @@ export function select(words: readonly string[]): Selection {
 }
 
 /** One kind and at least one name. @throws Misuse otherwise */
-export function selectOne(words: readonly string[], usage: string): { kind: ResourceKind; names: [string, ...string[]] } {
+export function selectOne(
+  words: readonly string[],
+  usage: string,
+): { kind: ResourceKind; names: [string, ...string[]] } {
   const { kinds, names } = select(words);
   const [name, ...more] = names;
-  if (words[0] === undefined || words[0] === "all" || kinds.length !== 1 || name === undefined) throw new Misuse(`which object? usage: flotilla ${usage}`);
+  if (words[0] === undefined || words[0] === "all" || kinds.length !== 1 || name === undefined)
+    throw new Misuse(`which object? usage: flotilla ${usage}`);
   for (const name of names) checkName(name);
   return { kind: kinds[0]!, names: [name, ...more] };
 }
 
 /** @throws Misuse for what Kubernetes would not take as a name; it becomes part of a path */
 export function checkName(name: string): void {
-  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name) || name.includes("..")) throw new Misuse(`"${name}" is no name of an object`);
+  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name) || name.includes(".."))
+    throw new Misuse(`"${name}" is no name of an object`);
 }
 
 /** `git` for GitRepository, `oci`, `helm`, `bucket`, `chart`: the words of `flux get sources`. */
-const shortWord = ({ kind }: ResourceKind) => kind.replace(/Repository$/, "").replace(/^Helm(?=Chart)/, "").toLowerCase();
+const shortWord = ({ kind }: ResourceKind) =>
+  kind
+    .replace(/Repository$/, "")
+    .replace(/^Helm(?=Chart)/, "")
+    .toLowerCase();

@@ -43,24 +43,49 @@ export type Running = {
   stop(): Promise<void>;
 };
 
-/** What the command line of this machine needs to ask a running Flotilla. */
-export const endpointFile = (data: string): string => join(data, "endpoint.json");
-
-/** @throws Fault when a part does not start; what was started is stopped again */
-export async function up(options: UpOptions): Promise<Running> {
-  const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const each of stops.splice(0).toReversed()) await each().catch(() => undefined);
-  };
+/**
+ * Resolves when it is ready; to undefined when it was told to stop before that.
+ *
+ * @throws Fault when a part does not start; what was started is stopped again
+ */
+export async function up(options: UpOptions, stopped: Promise<unknown> = new Promise(() => undefined)): Promise<Running | undefined> {
+  const stops = new Stops();
+  const stop = () => stops.all();
   try {
-    return { ...(await start(options, stops)), stop };
+    const started = await Promise.race([start(options, stops), stopped.then(() => undefined)]);
+    if (started) return { ...started, stop };
+    await stop();
+    return undefined;
   } catch (thrown) {
     await stop();
     throw thrown;
   }
 }
 
-async function start(options: UpOptions, stops: (() => Promise<unknown>)[]): Promise<Omit<Running, "stop">> {
+type Stop = () => Promise<unknown>;
+
+/** What was started, to be stopped in reverse; what is still starting by then is stopped as soon as it is there. */
+class Stops {
+  private readonly list: Stop[] = [];
+  private ending: Promise<void> | undefined;
+
+  add(stop: Stop): void {
+    if (this.ending) void quietly(stop);
+    else this.list.push(stop);
+  }
+
+  all(): Promise<void> {
+    this.ending ??= (async () => {
+      for (const stop of this.list.toReversed()) await quietly(stop);
+    })();
+    return this.ending;
+  }
+}
+
+// One part that fails to stop must not keep the others running.
+const quietly = (stop: Stop): Promise<unknown> => stop().catch(() => undefined);
+
+async function start(options: UpOptions, stops: Stops): Promise<Omit<Running, "stop">> {
   const { version, data, logLevel } = options;
   const log = createLog({ level: logLevel, name: "flotilla" });
   await mkdir(data, { recursive: true, mode: 0o700 });
@@ -70,17 +95,17 @@ async function start(options: UpOptions, stops: (() => Promise<unknown>)[]): Pro
   // The cluster first: a wrong kubeconfig is the commonest mistake, and is told at once.
   const config = await loadClusterConfig({ ...(options.kubeconfig && { path: options.kubeconfig }), ...(options.context && { context: options.context }) });
   const metrics = createMetrics({ version });
-  stops.push(() => metrics.shutdown());
+  stops.add(() => metrics.shutdown());
   const client = createKubeClient(config, { onRequest: (request) => metrics.apiRequest(request) });
-  stops.push(() => client.close());
+  stops.add(() => client.close());
 
   const connection = await natsOf(options, name, stops, (detail) => log.error("embedded nats-server restarted", detail));
   await ensureTraceStream(connection);
   const spans = await openSpans({ version, worker: name, publish: tracePublisher(connection) });
-  stops.push(() => spans.shutdown());
+  stops.add(() => spans.shutdown());
   const artifacts = await ArtifactStore.open(connection);
   const renderer = new Renderer();
-  stops.push(() => renderer.close());
+  stops.add(() => renderer.close());
 
   const token = randomBytes(24).toString("base64url");
   const webhookToken = process.env["FLOTILLA_WEBHOOK_TOKEN"] || randomBytes(24).toString("base64url");
@@ -92,7 +117,7 @@ async function start(options: UpOptions, stops: (() => Promise<unknown>)[]): Pro
     artifactUrl: (path) => `${advertised}/${path}`,
     onLost: (reason) => lost.resolve(reason),
   });
-  stops.push(() => worker.stop());
+  stops.add(() => worker.stop());
 
   const starting = { done: false };
   const gateway = createGateway({
@@ -111,12 +136,12 @@ async function start(options: UpOptions, stops: (() => Promise<unknown>)[]): Pro
     onError: (thrown, path) => log.error("the gateway failed to answer", thrown, { path }),
   });
   const served = await serve(gateway, listen);
-  stops.push(() => served.close());
+  stops.add(() => served.close());
   advertised ||= served.url;
 
-  const file = endpointFile(data);
+  const file = join(data, "endpoint.json");
   await writeFile(file, JSON.stringify({ url: served.url, token, webhookToken, pid: process.pid }, null, 2), { mode: 0o600 });
-  stops.push(() => rm(file, { force: true }));
+  stops.add(() => rm(file, { force: true }));
 
   await Promise.race([worker.start(), lost.promise.then((reason) => { throw new Fault("LeaseLost", name, { detail: reason }); })]);
   starting.done = true;
@@ -126,16 +151,16 @@ async function start(options: UpOptions, stops: (() => Promise<unknown>)[]): Pro
   return { url: served.url, lost: lost.promise };
 }
 
-async function natsOf({ nats, data }: UpOptions, name: string, stops: (() => Promise<unknown>)[], onRestart: (detail: string) => void): Promise<NatsConnection> {
+async function natsOf({ nats, data }: UpOptions, name: string, stops: Stops, onRestart: (detail: string) => void): Promise<NatsConnection> {
   const server = nats ? undefined : await startNatsServer(resolve(data, "nats"), onRestart);
-  if (server) stops.push(() => server.stop());
+  if (server) stops.add(() => server.stop());
   const servers = server?.url ?? nats ?? "";
   try {
     const connection = await connect({
       servers, name, ...(server && { token: server.token }), ...credentialsOf(nats),
       maxReconnectAttempts: -1, reconnectTimeWait: 100, pingInterval: 2_000, maxPingOut: 2,
     });
-    stops.push(() => connection.close());
+    stops.add(() => connection.close());
     return connection;
   } catch (cause) {
     throw new Fault("NatsUnreachable", withoutUserinfo(servers), { detail: cause instanceof Error ? cause.message : String(cause), cause });

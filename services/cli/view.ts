@@ -34,17 +34,22 @@ export type Progress = "underway" | "ready" | "failed";
 export function progressOf(object: FluxObject): Progress {
   const { metadata, status } = object;
   const generation = metadata.generation ?? 0;
-  const is = (type: string) => status?.conditions?.some((condition) => condition.type === type && condition.status === "True") ?? false;
+  const is = (type: string) =>
+    status?.conditions?.some((condition) => condition.type === type && condition.status === "True") ?? false;
   if (is("Stalled")) return "failed";
   const ready = readyOf(object);
-  if ((status?.observedGeneration ?? generation) !== generation && ready?.observedGeneration !== generation) return "underway";
+  if ((status?.observedGeneration ?? generation) !== generation && ready?.observedGeneration !== generation)
+    return "underway";
   if (ready?.status === "True") return is("Reconciling") ? "underway" : "ready";
-  if (ready?.status === "False") return is("Reconciling") && ready.observedGeneration !== generation ? "underway" : "failed";
+  if (ready?.status === "False")
+    return is("Reconciling") && ready.observedGeneration !== generation ? "underway" : "failed";
   return "underway";
 }
 
 /** Hex digests cut to eight digits, as Flux's command does: `main@sha1:12345678`. */
-export const shortRevision = (revision: string): string => revision.replace(/[0-9a-f]{40,128}/g, (hex) => hex.slice(0, 8));
+export const shortRevision = (revision: string): string =>
+  revision.replace(/[0-9a-f]{40,128}/g, (hex) => hex.slice(0, 8));
 
 /** Sources fetch, everything else applies. */
-export const outcomeOf = ({ isSource }: ResourceKind, { revision }: ObjectView): string => `${isSource ? "fetched" : "applied"} revision ${revision}`;
+export const outcomeOf = ({ isSource }: ResourceKind, { revision }: ObjectView): string =>
+  `${isSource ? "fetched" : "applied"} revision ${revision}`;

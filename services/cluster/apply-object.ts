@@ -61,7 +61,7 @@ const servedWithinMs = 10_000;
 /** @throws Fault naming the object and what the server said */
 export async function look(call: ObjectCall, item: ApplyItem): Promise<Look> {
   const deadlineMs = performance.now() + servedWithinMs;
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     let resource: Resource | undefined;
     try {
       resource = await call.cluster.discovery.find(item.payload.apiVersion, item.payload.kind);
@@ -70,6 +70,10 @@ export async function look(call: ObjectCall, item: ApplyItem): Promise<Look> {
       if (isNotServedYet(error, item, call) && performance.now() < deadlineMs) {
         call.cluster.discovery.forget(objectIdOf(item.payload).group);
         await sleep(100, undefined, { signal: call.signal });
+        continue;
+      }
+      if (isKindGone(error) && tries === 1) {
+        call.cluster.discovery.forget(objectIdOf(item.payload).group);
         continue;
       }
       const live = resource && error instanceof KubeError && !isNotFound(error) ? await metadataOf(call, item, resource) : undefined;
@@ -183,9 +187,12 @@ function entryOf({ id, v, digest }: ApplyItem, live: ObjectMeta, action: ChangeA
 const metadataOf = (call: ObjectCall, item: ApplyItem, resource: Resource) =>
   readMetadata(call.cluster, resource, objectIdOf(item.payload), call.signal).catch(() => undefined);
 
+/** Not the object is missing, as an apply would create it, but the place for it: the kind was known and is no longer. */
+const isKindGone = (error: unknown) => isNotFound(error) && error.details.kind !== "namespaces";
+
 function isNotServedYet(error: unknown, item: ApplyItem, { fresh }: ObjectCall): boolean {
   if (!fresh.has(objectIdOf(item.payload).group)) return false;
   if (error instanceof Fault) return error.code === "KindUnknown";
   if (!(error instanceof KubeError)) return false;
-  return (error.code === 404 && error.details.kind !== "namespaces") || error.message.includes("not declared in schema");
+  return isKindGone(error) || error.message.includes("not declared in schema");
 }

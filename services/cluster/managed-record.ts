@@ -1,6 +1,6 @@
 /** One live object, reduced to what drift and health need: a few hundred bytes, and nothing of its contents. */
 import { labels } from "#protocol/api/annotations.ts";
-import { appliedAtS, lastForeignManager, ownershipOf } from "#machines/rules/drift.ts";
+import { appliedAtS, othersOf, ownershipOf, takenBy } from "#machines/rules/drift.ts";
 import { health, type HealthStatus } from "#machines/rules/health.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
@@ -14,8 +14,10 @@ export type Managed = {
   owned: string;
   /** When our last apply changed a field, in seconds since 1970. */
   appliedAtS: number;
-  /** Who else wrote last; empty when nobody did. */
+  /** Who took fields from us, as far as that was seen; empty when nobody did, or left no trace. */
   by: string;
+  /** Changes when managers other than us come to own other fields. */
+  others: string;
   status: HealthStatus;
   message: string;
   /** `namespace/name` of the Kustomization in its labels. */
@@ -23,17 +25,23 @@ export type Managed = {
   deleting: boolean;
 };
 
-/** @param whole the object came with spec and status; metadata alone tells only whether it exists and is being deleted */
-export function reduce(object: KubeObject, { apiVersion, kind }: Resource, whole: boolean, nowMs: number): Managed {
+/**
+ * @param whole the object came with spec and status; metadata alone tells only whether it exists and is being deleted
+ * @param before what was known of it so far
+ */
+export function reduce(object: KubeObject, { apiVersion, kind }: Resource, whole: boolean, nowMs: number, before?: Managed): Managed {
   const { metadata } = object;
+  const owned = ownershipOf(metadata);
+  const others = othersOf(metadata.managedFields);
   const { status, message } = whole ? health({ ...object, apiVersion, kind }, nowMs) : bareHealth(metadata.deletionTimestamp);
   return {
     uid: metadata.uid ?? "",
     resourceVersion: metadata.resourceVersion ?? "",
     generation: metadata.generation ?? 0,
-    owned: ownershipOf(metadata),
+    owned,
     appliedAtS: appliedAtS(metadata.managedFields),
-    by: intern(lastForeignManager(metadata.managedFields)),
+    by: intern(!before ? others.last : before.owned === owned ? before.by : takenBy({ last: before.by, mark: before.others }, others)),
+    others: others.mark,
     status,
     message: intern(message),
     owner: intern(`${metadata.labels?.[labels.ownerNamespace] ?? ""}/${metadata.labels?.[labels.ownerName] ?? ""}`),

@@ -12,11 +12,12 @@ import { isDrifted } from "#machines/rules/drift.ts";
 import { hasHealth, type Health } from "#machines/rules/health.ts";
 import { inventoryId, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
-import type { KubeClient } from "#services/clients/kubernetes/client.ts";
+import { Fault } from "#protocol/errors/fault.ts";
 import { watch } from "#services/clients/kubernetes/watch.ts";
 import type { Known } from "./apply-object.ts";
 import type { AppliedTable } from "./apply.ts";
 import { pathOf, type Resource } from "./discovery.ts";
+import type { ClusterHandle } from "./handle.ts";
 import { awaitHealth, type HealthWait } from "./health-wait.ts";
 import { isAtLeast, ownerOf, reduce, type Managed } from "./managed-record.ts";
 
@@ -44,6 +45,8 @@ export type ManagedTable = AppliedTable & {
   ofOwner(namespace: string, name: string): string[];
   /** Resolves when all objects of the kind are in the table. */
   ensureWatched(resource: Resource): Promise<void>;
+  /** The same for the kinds of these entries; those the cluster does not know are passed over. */
+  ensureEntries(entries: Pick<InventoryEntry, "id" | "v">[]): Promise<void>;
   isSynced(group: string, kind: string): boolean;
   /** @returns the function that ends it */
   subscribe(listener: ManagedListener): () => void;
@@ -56,10 +59,10 @@ export type ManagedTable = AppliedTable & {
   counts(): { objects: number; kinds: number };
 };
 
-type Kind = { objects: Map<string, Managed>; synced: boolean; ready: Promise<void> };
+type Kind = { objects: Map<string, Managed>; watched: boolean; synced: boolean; ready: Promise<void> };
 
 /** @param signal ends all watches */
-export function createManagedTable({ client }: { client: KubeClient }, signal: AbortSignal): ManagedTable {
+export function createManagedTable({ client, discovery }: ClusterHandle, signal: AbortSignal): ManagedTable {
   const kinds = new Map<string, Kind>();
   const owners = new Map<string, Set<string>>();
   const listeners = new Set<ManagedListener>();
@@ -68,10 +71,7 @@ export function createManagedTable({ client }: { client: KubeClient }, signal: A
   /** Writes of ours that no event has confirmed yet. */
   const noted = new Map<string, Known>();
 
-  const kindOf = (id: string) => {
-    const { group, kind } = parseInventoryId(id);
-    return kinds.get(`${group}/${kind}`);
-  };
+  const kindOf = (id: string) => kinds.get(kindKey(id));
   const get = (id: string) => kindOf(id)?.objects.get(id);
   const tell = (id: string, object: Managed, now: Managed | undefined, drift: boolean, health: boolean) => {
     if (drift || health) for (const listener of listeners) listener.change({ id, owner: ownerOf(object.owner), now, drift, health });
@@ -104,12 +104,12 @@ export function createManagedTable({ client }: { client: KubeClient }, signal: A
     const whole = hasHealth(group, kind);
     const objects = new Map<string, Managed>();
     const { promise: ready, resolve } = Promise.withResolvers<void>();
-    const entry: Kind = { objects, synced: false, ready };
+    const entry: Kind = { objects, watched: true, synced: false, ready };
     const target = { path: pathOf(resource, { namespace: "", name: "" }), metadataOnly: !whole, labelSelector: labels.ownerName };
     void watch<KubeObject>(client, target, {
       upsert({ metadata, ...rest }) {
         const id = inventoryId({ namespace: metadata.namespace ?? "", name: metadata.name, group, kind });
-        put(objects, id, reduce({ ...rest, metadata }, resource, whole, Date.now()));
+        put(objects, id, reduce({ ...rest, metadata }, resource, whole, Date.now(), objects.get(id)));
       },
       remove: ({ namespace, name }) => drop(objects, inventoryId({ namespace, name, group, kind })),
       held: () => [...objects.keys()].map(parseInventoryId),
@@ -131,7 +131,7 @@ export function createManagedTable({ client }: { client: KubeClient }, signal: A
     const known = kinds.get(key);
     if (known) return known;
     // A kind that cannot be watched stays unknown: it is compared at each interval only.
-    const entry = resource.verbs.includes("watch") ? start(resource) : { objects: new Map(), synced: false, ready: Promise.resolve() };
+    const entry = resource.verbs.includes("watch") ? start(resource) : { objects: new Map(), watched: false, synced: false, ready: Promise.resolve() };
     kinds.set(key, entry);
     return entry;
   };
@@ -160,11 +160,21 @@ export function createManagedTable({ client }: { client: KubeClient }, signal: A
       if (!written) {
         if (object) tell(id, object, object, true, false); // nobody knows what the write did
       } else if (!object || !isAtLeast(object.resourceVersion, written.resourceVersion)) {
-        if (kindOf(id)) noted.set(id, written);
+        if (kindOf(id)?.watched) noted.set(id, written);
       } else if (differs(object, written)) tell(id, object, object, true, false);
     },
     follow: (resource) => void ensure(resource),
     ensureWatched: (resource) => ensure(resource).ready,
+    async ensureEntries(entries) {
+      const wanted = new Map(entries.map(({ id, v }) => [`${kindKey(id)} ${v}`, { ...parseInventoryId(id), v }]));
+      await Promise.all([...wanted.values()].map(async ({ group, kind, v }) => {
+        const resource = await discovery.preferred(group, kind, v).catch((error: unknown) => {
+          if (error instanceof Fault && error.code === "KindUnknown") return undefined;
+          throw error;
+        });
+        if (resource) await ensure(resource).ready;
+      }));
+    },
     isSynced: (group, kind) => kinds.get(`${group}/${kind}`)?.synced ?? false,
     subscribe,
     drifted(entries) {
@@ -181,6 +191,11 @@ export function createManagedTable({ client }: { client: KubeClient }, signal: A
     waitHealthy: (ids, wait) => awaitHealth(ids, health, subscribe, wait),
     counts: () => ({ kinds: kinds.size, objects: [...kinds.values()].reduce((sum, { objects }) => sum + objects.size, 0) }),
   };
+}
+
+function kindKey(id: string): string {
+  const { group, kind } = parseInventoryId(id);
+  return `${group}/${kind}`;
 }
 
 const differs = (object: Managed, as: { uid: string; owned: string } | undefined) => object.uid !== as?.uid || object.owned !== as.owned;

@@ -9,7 +9,8 @@ const serverFields = ["creationTimestamp", "managedFields", "uid", "resourceVers
 
 /** A copy; the rendered object stays as it is. @param resource undefined while the cluster does not know the kind */
 export function payloadOf(object: KubeObject, owner: Owner, resource?: Pick<Resource, "namespaced">): KubeObject {
-  const copy = structuredClone(object);
+  // What a YAML alias shares is no longer shared in the copy, which is changed in place below.
+  const copy = JSON.parse(JSON.stringify(object)) as KubeObject;
   if (resource?.namespaced === false) delete copy.metadata.namespace;
   for (const field of serverFields) delete copy.metadata[field];
   copy.metadata.labels = { ...copy.metadata.labels, ...ownerLabels(owner) };

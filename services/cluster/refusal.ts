@@ -33,6 +33,8 @@ function codeOf(error: KubeError): FaultCode {
     // A namespace on its way out forbids too, but no role helps against that.
     case 403: return error.causes.some(({ reason }) => reason === "NamespaceTerminating") ? "ApplyFailed" : "ObjectForbidden";
     case 409: return "ApplyConflict";
+    // An apply that does not fit the schema fails like a bug of the server.
+    case 500: return error.reason === "" ? "ObjectInvalid" : "ApplyFailed";
     default: return "ApplyFailed";
   }
 }
@@ -48,7 +50,8 @@ export const isSecret = ({ apiVersion, kind }: Pick<KubeObject, "apiVersion" | "
 /** The server quotes the value it refuses: of a Secret only the names of fields are passed on. */
 function masked(error: KubeError, object: KubeObject): string {
   if (error.code !== 400 && error.code !== 422 && error.code !== 500) return hideValues(error.message, object);
-  const fields = error.causes.map(({ field, reason }) => [field, reason].filter(Boolean).join(": ")).filter(Boolean);
+  const typed = /(\.[\w.[\]-]+: (?:expected \w+|field not declared in schema))/.exec(error.message)?.[1];
+  const fields = [...error.causes.map(({ field, reason }) => [field, reason].filter(Boolean).join(": ")), typed].filter(Boolean);
   const message = fields.length > 0 ? `the server refused ${fields.join(", ")}` : "the server refused the Secret";
   return hideValues(`${message}; its words are withheld, as they may quote the data`, object);
 }

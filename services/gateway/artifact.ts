@@ -24,16 +24,26 @@ export const artifactRoute =
   (open: OpenArtifact): Handler =>
   async (c) => {
     const { kind = "", namespace = "", name = "", file = "" } = c.req.param() as Record<string, string>;
-    const named = parts.kind.test(kind) && parts.namespace.test(namespace) && parts.name.test(name) && !name.includes("..") && parts.file.test(file);
+    const named =
+      parts.kind.test(kind) &&
+      parts.namespace.test(namespace) &&
+      parts.name.test(name) &&
+      !name.includes("..") &&
+      parts.file.test(file);
     const artifact = named ? await open(`${kind}/${namespace}/${name}/${file}`) : undefined;
-    if (!artifact) throw new Refusal(404, "NotFound", "no such artifact; the source publishes its address in status.artifact.url");
+    if (!artifact)
+      throw new Refusal(404, "NotFound", "no such artifact; the source publishes its address in status.artifact.url");
 
     const etag = `"${artifact.digest}"`;
-    const unchanged = (c.req.header("if-none-match") ?? "").split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
+    const unchanged = (c.req.header("if-none-match") ?? "")
+      .split(",")
+      .some((tag) => tag.trim().replace(/^W\//, "") === etag);
     const headers = { etag, "content-type": contentType(file), "x-content-type-options": "nosniff" };
     if (c.req.method === "HEAD" || unchanged) {
       if (artifact.body instanceof ReadableStream) await artifact.body.cancel();
-      return unchanged ? new Response(null, { status: 304, headers }) : new Response(null, { headers: { ...headers, ...lengthOf(artifact) } });
+      return unchanged
+        ? new Response(null, { status: 304, headers })
+        : new Response(null, { headers: { ...headers, ...lengthOf(artifact) } });
     }
     return new Response(artifact.body, { headers: { ...headers, ...lengthOf(artifact) } });
   };

@@ -1,6 +1,6 @@
 /**
- * Everything that comes in over HTTP: health, metrics, artifacts, the push webhook and the API that the CLI and the console read.
- * Built from ports, so that a test needs no socket.
+ * Everything that comes in over HTTP: health, metrics, artifacts, the push webhook, and the API that the CLI and the
+ * console read. Built from ports, so that a test needs no socket.
  */
 import { Hono, type Context } from "hono";
 import { Fault, sentence } from "#protocol/errors/fault.ts";

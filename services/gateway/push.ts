@@ -1,4 +1,4 @@
-/** What a Git server says when somebody pushed, in the dialects of GitHub, GitLab, Gitea, Bitbucket and a plain one of our own. */
+/** What a Git server says when somebody pushed, as GitHub, GitLab, Gitea and Bitbucket say it, or plainly. */
 import { canonicalUrl } from "#protocol/trace/context.ts";
 
 /** Which repository moved. A hint: the sources of these URLs are looked at, nothing in it is believed. */
@@ -16,7 +16,9 @@ const longestUrl = 2048;
 
 /** Undefined when the body is no push: not JSON, or without a repository's address. */
 export function parsePush(body: string, contentType: string): Push | undefined {
-  const json = contentType.startsWith("application/x-www-form-urlencoded") ? new URLSearchParams(body).get("payload") : body;
+  const json = contentType.startsWith("application/x-www-form-urlencoded")
+    ? new URLSearchParams(body).get("payload")
+    : body;
   const payload = parsed(json ?? "");
   const urls = urlsOf(payload);
   if (urls.length === 0) return undefined;
@@ -40,12 +42,17 @@ function urlsOf(payload: unknown): string[] {
   const named = [
     ...texts(payload, "url"),
     ...texts(payload, "urls"),
-    ...["clone_url", "ssh_url", "html_url", "git_http_url", "git_ssh_url"].flatMap((name) => texts(payload, "repository", name)),
+    ...["clone_url", "ssh_url", "html_url", "git_http_url", "git_ssh_url"].flatMap((name) =>
+      texts(payload, "repository", name),
+    ),
     ...["git_http_url", "git_ssh_url", "web_url"].flatMap((name) => texts(payload, "project", name)),
     ...texts(payload, "repository", "links", "html", "href"),
     ...list(at(payload, "repository", "links", "clone")).flatMap((link) => texts(link, "href")),
   ];
-  const urls = named.filter((url) => url.length <= longestUrl).map(fromScp).filter((url) => URL.canParse(url) && schemes.test(url));
+  const urls = named
+    .filter((url) => url.length <= longestUrl)
+    .map(fromScp)
+    .filter((url) => URL.canParse(url) && schemes.test(url));
   return [...new Set(urls.map(canonicalUrl))].slice(0, mostUrls);
 }
 
@@ -68,7 +75,10 @@ function movesOf(payload: unknown): Move[] {
     ref: refOf(undefined, text(at(change, "ref", "id"))),
     commit: commitOf(text(at(change, "toHash"))),
   }));
-  const rest = { ref: refOf(undefined, text(at(payload, "ref"))), commit: commitOf(text(at(payload, "after")) ?? text(at(payload, "commit"))) };
+  const rest = {
+    ref: refOf(undefined, text(at(payload, "ref"))),
+    commit: commitOf(text(at(payload, "after")) ?? text(at(payload, "commit"))),
+  };
   const moves = [...bitbucketCloud, ...bitbucketServer];
   return moves.length > 0 ? moves : [rest];
 }
@@ -80,15 +90,20 @@ function refOf(type: string | undefined, name: string | undefined): string | und
 }
 
 // Zeros stand for "deleted".
-const commitOf = (hash: string | undefined) => (hash && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash) && !/^0+$/.test(hash) ? hash : undefined);
+const commitOf = (hash: string | undefined) =>
+  hash && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash) && !/^0+$/.test(hash) ? hash : undefined;
 
 function at(value: unknown, ...path: string[]): unknown {
   for (const step of path)
-    value = typeof value === "object" && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined;
+    value =
+      typeof value === "object" && value !== null && Object.hasOwn(value, step)
+        ? (value as Record<string, unknown>)[step]
+        : undefined;
   return value;
 }
 
-const texts = (value: unknown, ...path: string[]): string[] => [at(value, ...path)].flat().filter((item) => typeof item === "string");
+const texts = (value: unknown, ...path: string[]): string[] =>
+  [at(value, ...path)].flat().filter((item) => typeof item === "string");
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value.slice(0, 100) : []);
 

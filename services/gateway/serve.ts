@@ -22,7 +22,12 @@ export async function serve(app: Pick<Hono, "fetch">, address: ListenAddress): P
   const server = createAdaptorServer({
     fetch: app.fetch,
     // A client that sends slowly holds a socket, nothing else; it may do so for half a minute.
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 30_000, maxHeaderSize: 16 << 10 },
+    serverOptions: {
+      headersTimeout: 10_000,
+      requestTimeout: 30_000,
+      keepAliveTimeout: 30_000,
+      maxHeaderSize: 16 << 10,
+    },
   }) as Server;
   server.maxHeadersCount = 100;
   server.listen(address.port, address.host);

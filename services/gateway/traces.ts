@@ -7,7 +7,8 @@ import { Refusal } from "./refusal.ts";
 export function traceRoutes(app: Hono, traces: TraceStore): void {
   app.get("/api/v1/traces", async (c) => {
     const { commit, unit } = c.req.query();
-    if (commit !== undefined && unit !== undefined) throw new Refusal(400, "Malformed", "ask by commit or by unit, not by both");
+    if (commit !== undefined && unit !== undefined)
+      throw new Refusal(400, "Malformed", "ask by commit or by unit, not by both");
     if (commit !== undefined) return c.json({ traces: await byCommit(traces, commit) });
     if (unit !== undefined) return c.json({ traces: await byUnit(traces, unit) });
     return c.json({ traces: await traces.recent() });
@@ -30,7 +31,8 @@ async function byUnit(traces: TraceStore, unit: string) {
   try {
     return await traces.byUnit(unit);
   } catch (error) {
-    if (error instanceof RangeError) throw new Refusal(400, "Malformed", "unit: kind/namespace/name, as in kustomization/apps/podinfo");
+    if (error instanceof RangeError)
+      throw new Refusal(400, "Malformed", "unit: kind/namespace/name, as in kustomization/apps/podinfo");
     throw error;
   }
 }

@@ -1,4 +1,7 @@
-/** `POST /hook/push`: a Git server says that somebody pushed. It only makes the sources look sooner; the interval would find it too. */
+/**
+ * `POST /hook/push`: a Git server says that somebody pushed. It only makes the sources look sooner; the interval would
+ * find it too.
+ */
 import type { Handler } from "hono";
 import { parseTraceparent } from "#protocol/trace/context.ts";
 import { isOtherEvent, parsePush, type Push } from "./push.ts";
@@ -21,7 +24,11 @@ export const webhookRoute =
     const { headers } = c.req.raw;
     const refuse = () => {
       onWebhook?.("refused");
-      return new Refusal(401, "Unauthorized", "sign the request with the webhook token, or send it as Authorization: Bearer");
+      return new Refusal(
+        401,
+        "Unauthorized",
+        "sign the request with the webhook token, or send it as Authorization: Bearer",
+      );
     };
     const malformed = (status: 400 | 413, message: string) => {
       onWebhook?.("malformed");
@@ -35,7 +42,7 @@ export const webhookRoute =
 
     const push = parsePush(new TextDecoder().decode(body), headers.get("content-type") ?? "");
     if (isOtherEvent(headers)) return c.json({ matched: 0 }); // also GitHub's ping, which names the repository
-    if (!push) throw malformed(400, "not a push: send the JSON of GitHub, GitLab, Gitea or Bitbucket, or {\"url\": ...}");
+    if (!push) throw malformed(400, 'not a push: send the JSON of GitHub, GitLab, Gitea or Bitbucket, or {"url": ...}');
     const traceparent = headers.get("traceparent") ?? undefined;
     const matched = await onPush(parseTraceparent(traceparent) ? { ...push, traceparent: traceparent! } : push);
     onWebhook?.("accepted");

@@ -48,6 +48,11 @@ export class RenderModule {
     return this.take(packed);
   }
 
+  /** What the module printed before it came to an end. */
+  lastWords(): string {
+    return this.wasi.takeOutput();
+  }
+
   private write(text: string): [at: number, size: number] {
     const bytes = Buffer.from(text);
     const at = this.exports.alloc(bytes.length) >>> 0;
@@ -67,9 +72,9 @@ export class RenderModule {
 
 /**
  * Go collects garbage beside the program, which in a module that runs only while it is called means hardly ever: a
- * heap of 4 MB grew to 300 MB in 200 builds. So collecting stops the program, and comes less often than by default.
+ * heap of 4 MB grew to 300 MB in 200 builds. So collecting stops the program.
  */
-const runtimeSettings = { GODEBUG: "gcstoptheworld=1", GOGC: "400" };
+const runtimeSettings = { GODEBUG: "gcstoptheworld=1" };
 
 type Exports = {
   memory: { buffer: ArrayBuffer };

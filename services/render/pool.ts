@@ -5,10 +5,10 @@ import type { BuildCall } from "./module.ts";
 import type { ThreadCall, ThreadReply, ThreadSettings } from "./thread.ts";
 import type { Tree } from "./tree.ts";
 
-export type PoolOptions = { threads: number; timeoutMs: number; thread: ThreadSettings };
+type PoolOptions = { threads: number; timeoutMs: number; thread: ThreadSettings };
 
 /** What a build answers: the module's reply as JSON text in UTF-8. */
-export type BuildReply = Uint8Array<ArrayBuffer>;
+type BuildReply = Uint8Array<ArrayBuffer>;
 
 type Job = {
   call: BuildCall;

@@ -131,7 +131,7 @@ async function build(pool: RenderPool, call: Parameters<RenderPool["build"]>[0],
 }
 
 /** Flux's path handling (securejoin): every form is relative to the root, and ".." does not lead out of it. */
-export function withinRoot(path: string): string {
+function withinRoot(path: string): string {
   return posix.join("/", path).replace(/^\/+|\/+$/g, "");
 }
 

@@ -11,7 +11,7 @@ export type KustomizeSpec = {
   buildMetadata?: string[];
 };
 
-export type Selector = {
+type Selector = {
   group?: string;
   version?: string;
   kind?: string;

@@ -1,7 +1,6 @@
 /** A thread of the pool: one warm module and the artifacts loaded into it. It does one thing at a time. */
 import { parentPort, workerData } from "node:worker_threads";
 import { RenderModule, type BuildCall } from "./module.ts";
-import { WasmExit } from "./wasi.ts";
 
 export type ThreadSettings = {
   module: WebAssembly.Module;
@@ -44,8 +43,9 @@ class RenderThread {
       const reply = this.module.build(call);
       return { reply, ...this.state() };
     } catch (thrown) {
+      const stopped = whyStopped(thrown, this.module.lastWords());
       this.renew();
-      return { stopped: whyStopped(thrown), ...this.state() };
+      return { stopped, ...this.state() };
     }
   }
 
@@ -86,12 +86,11 @@ class RenderThread {
 }
 
 /** A sentence that is the same on every try: what a runtime prints when it dies holds addresses and sizes. */
-function whyStopped(thrown: unknown): string {
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
-  if (thrown instanceof RangeError || /stack overflow|stack exceeds/.test(text)) return "the manifests are nested too deeply";
-  if (/out of memory/.test(text)) return "the build needs more memory than it may have";
-  if (thrown instanceof WasmExit) return `kustomize ended: ${/^(?:fatal error|panic): .*$/m.exec(text)?.[0] ?? text.split("\n", 1)[0]}`;
-  return "kustomize came to an unexpected end";
+function whyStopped(thrown: unknown, words: string): string {
+  if (/out of memory/.test(words)) return "the build needs more memory than it may have";
+  // Go has a stack of its own, and the engine one below it: either may be the first to end.
+  if (thrown instanceof RangeError || /stack overflow|stack exceeds/.test(words)) return "the manifests are nested too deeply";
+  return `kustomize ended: ${/^(?:fatal error|panic): .*$/m.exec(words)?.[0] ?? "it gave no reason"}`;
 }
 
 const thread = new RenderThread(workerData as ThreadSettings);

@@ -7,8 +7,8 @@ import { Buffer } from "node:buffer";
 /** The module ended itself (a fatal error in Go): its instance is of no further use. */
 export class WasmExit extends Error {
   readonly exitCode: number;
-  constructor(exitCode: number, output: string) {
-    super(`the renderer ended with code ${exitCode}: ${output.trim() || "no output"}`);
+  constructor(exitCode: number) {
+    super(`the module ended with code ${exitCode}`);
     this.name = "WasmExit";
     this.exitCode = exitCode;
   }
@@ -47,7 +47,7 @@ export class Wasi {
         this.poll(subscriptions, events, count, ready),
       sched_yield: () => success,
       proc_exit: (code: number) => {
-        throw new WasmExit(code, this.takeOutput());
+        throw new WasmExit(code);
       },
     };
     // Every other function of the interface is about files and sockets: none is open.
@@ -136,7 +136,7 @@ export class Wasi {
   }
 
   private buffer(): ArrayBuffer {
-    if (!this.memory) throw new WasmExit(-1, "called before it was started");
+    if (!this.memory) throw new RangeError("called before it was started");
     return this.memory.buffer;
   }
 }

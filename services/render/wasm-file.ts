@@ -22,7 +22,7 @@ export async function findWasm(env: Environment = process.env): Promise<WasmFile
   const named = env["FLOTILLA_RENDER_WASM"];
   if (named) {
     const bytes = await readWasm(named);
-    return { path: named, key: hash("sha256", bytes).slice(0, keyLength), read: async () => bytes };
+    return { path: named, key: hash("sha256", bytes).slice(0, keyLength), read: () => readWasm(named) };
   }
   const { path, key } = await cachedWasm(env);
   if (!(await exists(path))) throw new Fault("RendererMissing", path, { detail: "not built yet" });
@@ -77,7 +77,7 @@ async function readWasm(path: string): Promise<Uint8Array> {
 const exists = (path: string) => stat(path).then(() => true, () => false);
 
 async function goBuild(output: string, env: Environment): Promise<void> {
-  const flags = ["-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", output, "."];
+  const flags = ["-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", output, "."];
   const child = spawn("go", ["build", ...flags], {
     cwd: sourceFolder,
     env: { ...env, GOOS: "wasip1", GOARCH: "wasm", GOWORK: "off" },

@@ -4,7 +4,12 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { sources } from "./index.ts";
 
 const key = { kind: "gitrepository", namespace: "apps", name: "shop" };
-const call = (spec: unknown) => ({ key, spec, secret: () => Promise.reject(new Error("no Secret")), signal: AbortSignal.timeout(10_000) });
+const call = (spec: unknown) => ({
+  key,
+  spec,
+  secret: () => Promise.reject(new Error("no Secret")),
+  signal: AbortSignal.timeout(10_000),
+});
 
 test("[SR50] a kind is found by its lower-case name", () => {
   for (const [name, { kind }] of Object.entries(sources)) assert.equal(name, kind.toLowerCase());

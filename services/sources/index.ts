@@ -14,7 +14,10 @@ export const sources: Readonly<Record<string, AnySource>> = Object.fromEntries([
   entry(gitRepositoryApi, gitRepository), //
 ]);
 
-function entry<Schema extends z.ZodType>(api: { kind: string; spec: Schema }, source: SourceKind<z.output<Schema>>): [string, AnySource] {
+function entry<Schema extends z.ZodType>(
+  api: { kind: string; spec: Schema },
+  source: SourceKind<z.output<Schema>>,
+): [string, AnySource] {
   if (api.kind !== source.kind) throw new RangeError(`${source.kind} under the schema of ${api.kind}`);
   const read = <Call extends SourceCall<unknown>>(call: Call) => {
     const { success, data } = api.spec.safeParse(call.spec);

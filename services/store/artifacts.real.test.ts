@@ -23,7 +23,12 @@ describe("artifact store", () => {
 
   before(async () => {
     server = await startNats({ dir });
-    connection = await connect({ servers: server.url, token: server.token, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+    connection = await connect({
+      servers: server.url,
+      token: server.token,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 50,
+    });
     store = await elsewhere();
   });
   after(async () => {
@@ -39,7 +44,10 @@ describe("artifact store", () => {
       assert.equal(await other.has(path), true);
       assert.deepEqual(Buffer.from(await other.get(path, { digest: digestOf(bytes) })), bytes);
       const opened = await (await elsewhere()).open(path);
-      assert.deepEqual({ size: opened?.sizeBytes, digest: opened?.digest }, { size: sizeBytes, digest: digestOf(bytes) });
+      assert.deepEqual(
+        { size: opened?.sizeBytes, digest: opened?.digest },
+        { size: sizeBytes, digest: digestOf(bytes) },
+      );
       assert.deepEqual(opened && (await contentsOf(opened.stream)), bytes);
     });
 
@@ -84,8 +92,13 @@ describe("artifact store", () => {
 
     const { streams } = await jetstreamManager(connection);
     const { state } = await streams.info("OBJ_fl-artifacts", { subjects_filter: "$O.fl-artifacts.M.>" });
-    const names = Object.keys(state.subjects ?? {}).map((subject) => Buffer.from(subject.split(".")[3] ?? "", "base64url").toString());
-    assert.deepEqual(names.filter((name) => name.includes("/one")), ["gitrepository/apps/one-more/a.tar.gz"]);
+    const names = Object.keys(state.subjects ?? {}).map((subject) =>
+      Buffer.from(subject.split(".")[3] ?? "", "base64url").toString(),
+    );
+    assert.deepEqual(
+      names.filter((name) => name.includes("/one")),
+      ["gitrepository/apps/one-more/a.tar.gz"],
+    );
   });
 
   test("[SR44] other bytes under the same path replace the old ones", async () => {
@@ -95,21 +108,37 @@ describe("artifact store", () => {
     assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), after);
   });
 
-  // Last: it takes the server away.
-  test("[SR45] without NATS every call ends with StorageFailed; what is in memory is still read; afterwards all is there", async () => {
-    const [path, bytes] = ["gitrepository/apps/outage/a.tar.gz", randomBytes(50_000)];
-    await store.put(path, bytes, digestOf(bytes));
-    await server.kill();
-    const impatient = store;
+  const outage = "gitrepository/apps/outage";
+  const [path, bytes] = [`${outage}/a.tar.gz`, randomBytes(1_200_000)];
+  async function everyCallFails(): Promise<void> {
     await Promise.all([
-      assert.rejects(impatient.put("gitrepository/apps/outage/b.tar.gz", bytes, digestOf(bytes)), code("StorageFailed")),
-      assert.rejects(impatient.get(path), code("StorageFailed")),
-      assert.rejects(impatient.open(path), code("StorageFailed")),
-      assert.rejects(impatient.has(path), code("StorageFailed")),
-      assert.rejects(impatient.remove("gitrepository/apps/outage"), code("StorageFailed")),
+      assert.rejects(store.put(`${outage}/b.tar.gz`, bytes, digestOf(bytes)), code("StorageFailed")),
+      assert.rejects(store.get(path), code("StorageFailed")),
+      assert.rejects(store.open(path), code("StorageFailed")),
+      assert.rejects(store.has(path), code("StorageFailed")),
+      assert.rejects(store.remove(outage), code("StorageFailed")),
     ]);
-    assert.deepEqual(Buffer.from(await impatient.get(path, { digest: digestOf(bytes) })), bytes);
+    assert.deepEqual(Buffer.from(await store.get(path, { digest: digestOf(bytes) })), bytes);
+  }
 
+  test("[SR45] a silent NATS ends every call with StorageFailed; what is in memory is still read", async () => {
+    await store.put(path, bytes, digestOf(bytes));
+    const opened = await (await elsewhere()).open(path);
+    process.kill(server.pid, "SIGSTOP");
+    try {
+      await everyCallFails();
+      assert.ok(opened);
+      await assert.rejects(contentsOf(opened.stream), code("StorageFailed"));
+    } finally {
+      process.kill(server.pid, "SIGCONT");
+    }
+    assert.equal(await store.has(path), true);
+  });
+
+  // Last: it takes the server away.
+  test("[SR45] so does one that is gone; when it is back, so is what was stored", async () => {
+    await server.kill();
+    await everyCallFails();
     server = await startNats({ dir, port: server.port, token: server.token });
     await eventually("the connection", () => connection.flush().then(() => true));
     assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), bytes);

@@ -4,7 +4,14 @@
  */
 import { createHash } from "node:crypto";
 import { JetStreamApiError, jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
-import { Base64UrlPaddedCodec, Objm, setSha256Backend, StorageType, type ObjectInfo, type ObjectStore } from "@nats-io/obj";
+import {
+  Base64UrlPaddedCodec,
+  Objm,
+  setSha256Backend,
+  StorageType,
+  type ObjectInfo,
+  type ObjectStore,
+} from "@nats-io/obj";
 import { LRUCache } from "lru-cache";
 import type { NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
@@ -68,7 +75,8 @@ export class ArtifactStore {
    * @throws Fault StorageFailed; ArtifactCorrupt when the digest is of other bytes: whoever asks has a bug
    */
   async put(path: string, bytes: Uint8Array, digest: string): Promise<void> {
-    if (digestOf(bytes) !== digest) throw new Fault("ArtifactCorrupt", path, { detail: `the bytes are not those of ${digest}` });
+    if (digestOf(bytes) !== digest)
+      throw new Fault("ArtifactCorrupt", path, { detail: `the bytes are not those of ${digest}` });
     const stored = await this.#info(path);
     if (stored && digestFrom(stored) === digest) return;
     const meta = { name: path, options: { max_chunk_size: chunkBytes } };
@@ -84,6 +92,7 @@ export class ArtifactStore {
 
   /**
    * The whole artifact, verified: against the digest that was asked for, else against the one it was stored under.
+   * It is shared with whoever else asked: neither to be changed nor handed over to a thread.
    *
    * @throws Fault ArtifactMissing, ArtifactCorrupt, StorageFailed
    */
@@ -146,7 +155,9 @@ export class ArtifactStore {
     const { state } = await guarded(bucket, this.#timeoutMs, () =>
       this.#manager.streams.info(stream, { subjects_filter: `${prefix}>` }),
     );
-    return Object.keys(state.subjects ?? {}).map((subject) => Buffer.from(subject.slice(prefix.length), "base64url").toString());
+    return Object.keys(state.subjects ?? {}).map((subject) =>
+      Buffer.from(subject.slice(prefix.length), "base64url").toString(),
+    );
   }
 
   async #info(path: string): Promise<ObjectInfo | undefined> {
@@ -174,7 +185,11 @@ export class ArtifactStore {
    * Asked for one by one with direct gets: a consumer goes silent when its node dies, a request does not. The last chunk
    * is handed out once the whole is verified.
    */
-  async *#chunks(path: string, { nuid, chunks, size }: ObjectInfo, digest: string): AsyncGenerator<Uint8Array, undefined> {
+  async *#chunks(
+    path: string,
+    { nuid, chunks, size }: ObjectInfo,
+    digest: string,
+  ): AsyncGenerator<Uint8Array, undefined> {
     const hash = createHash("sha256");
     const filter = `$O.${bucket}.C.${nuid}`;
     let [received, next] = [0, 1];
@@ -214,7 +229,10 @@ const digestFrom = ({ digest }: ObjectInfo) =>
 async function guarded<T>(subject: string, timeoutMs: number, act: () => Promise<T>, sizeBytes = 0): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const longestMs = 3 * timeoutMs + sizeBytes / 1000;
-  const timer = setTimeout(() => reject(new Fault("StorageFailed", subject, { detail: "no answer from NATS" })), longestMs);
+  const timer = setTimeout(
+    () => reject(new Fault("StorageFailed", subject, { detail: "no answer from NATS" })),
+    longestMs,
+  );
   try {
     return await Promise.race([act(), late]);
   } catch (error) {

@@ -5,7 +5,7 @@
 import { deadlineMs, heartbeatMs, isSuspect, leaseMs } from "#machines/rules/lease.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
-import { parseMailbox, parseOwn, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
+import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
 import { ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
 import { sleep, type Clock } from "./clock.ts";
 import { LogError, type Log, type Message, type Stored } from "./log.ts";
@@ -31,11 +31,18 @@ export type CellOptions = {
   onWaiting?(worker: string): void;
 };
 
+/** Who a partition's owner record names. */
+type Owner = { sequence: number; worker: string; epoch: number };
+
+/** A heartbeat as we saw it last, and when we saw it first, on our own monotonic clock. */
+type Sighting = { sequence: number; atMs: number };
+
 type Pending = { messages: Message[]; partition?: number; resolve(): void; reject(error: Error): void };
 
 const mostMessages = 200;
 const hintTtlSeconds = 24 * 3600; // an undelivered hint older than this is repaired by the interval anyway
 const tombstoneTtlSeconds = 60;
+const memberTtlSeconds = 60; // only cleans up: who is dead is told from what was observed
 const catchUpMs = 5_000;
 const busyRetryMs = 50;
 
@@ -47,7 +54,13 @@ export class Cell {
   private flushing = false;
   private closed = false;
   private leaseUntilMs = 0;
+  /** Since when the lease has not run out. */
+  private steadySinceMs = 0;
   private beatSequence = 0;
+  /** Our heartbeat was no longer in the stream. */
+  private forgotten = false;
+  /** Sequence of the last owner record we wrote when we took the cell. */
+  private takenAt = 0;
   private beat = 0;
   private scanned = 0;
   private readonly cancels = new Map<string, () => void>();
@@ -59,27 +72,40 @@ export class Cell {
 
   /** Waits until nobody else holds the cell, then takes every partition. */
   async claim(): Promise<void> {
-    await this.waitForOthers();
-    await this.renew();
+    await this.renew(); // whoever finds our name in an owner record finds our heartbeat too
     this.every("beat", heartbeatMs, () => this.renew());
-    const held = new Map<number, { sequence: number; epoch: number }>();
-    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn))
-      held.set(parseOwn(name), { sequence, epoch: epochOf(data) });
-    const messages: Message[] = Array.from({ length: partitionCount }, (_, partition) => ({
-      subject: subject.own(partition), data: this.ownData((held.get(partition)?.epoch ?? 0) + 1), expectLast: held.get(partition)?.sequence ?? 0,
-    }));
-    await this.insist(() => this.log.publishAll(messages.slice(0, partitionCount / 2)));
-    await this.insist(() => this.log.publishAll(messages.slice(partitionCount / 2)));
-    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn)) {
-      const own = ownRecord.safeParse(parseJson(data));
-      if (own.data?.worker !== this.options.worker) throw new LogError("fenced", `${name} was taken meanwhile`);
-      this.tokens.set(parseOwn(name), { sequence, epoch: own.data.epoch });
-    }
+    const seen = new Map<string, Sighting>();
+    let waitingFor = "";
+    while (!this.closed)
+      try {
+        const held = await this.owners();
+        const alive = await this.aliveAmong(new Set([...held.values()].map(({ worker }) => worker)), seen);
+        if (alive === undefined) return await this.take(held);
+        if (alive !== waitingFor) this.options.onWaiting?.(alive);
+        waitingFor = alive;
+        await sleep(this.options.clock, leaseMs / 8);
+      } catch (thrown) {
+        if (!(thrown instanceof LogError) || thrown.kind === "refused") throw thrown;
+        await sleep(this.options.clock, busyRetryMs); // somebody else was faster, or NATS is away: look again
+      }
+    throw new Fault("LeaseLost", this.options.worker);
   }
 
   /** Every record of ours, and what could not be read as one. */
   async *load(): AsyncIterable<Loaded> {
-    for await (const { subject: name, data } of this.log.scan(subject.everySnapshot)) {
+    const found = new Map<string, string>();
+    // A replica that lags may lack the last writes of the owner before us: one that shows our own claim has them all.
+    for (let next = 1; next <= this.takenAt; ) {
+      const before = next;
+      await this.insist(async () => {
+        for await (const { subject: name, sequence, data } of this.log.scan(subject.every, next)) {
+          next = sequence + 1;
+          if (isSnapshot(name)) found.set(name, data);
+        }
+      });
+      if (next === before) await sleep(this.options.clock, busyRetryMs);
+    }
+    for (const [name, data] of found) {
       if (data === "") continue; // a tombstone on its way out
       let key: ActorKey;
       try {
@@ -154,7 +180,7 @@ export class Cell {
     while (this.queue.length > 0 || this.flushing) await sleep(this.options.clock, 5);
     if (this.closed) return;
     this.end();
-    const bye: Message = { subject: subject.member(this.options.worker), data: "", ttlSeconds: tombstoneTtlSeconds, expectLast: this.beatSequence };
+    const bye: Message = { subject: subject.member(this.options.worker), data: "", ttlSeconds: memberTtlSeconds, expectLast: this.beatSequence };
     await this.log.publish(bye).catch(() => undefined); // the lease runs out by itself
   }
 
@@ -184,13 +210,13 @@ export class Cell {
     try {
       // One tick later: what other actors decide in this one leaves in the same batch.
       await Promise.resolve();
-      while (this.queue.length > 0 && !this.closed) await this.write(this.take());
+      while (this.queue.length > 0 && !this.closed) await this.write(this.nextBatch());
     } finally {
       this.flushing = false;
     }
   }
 
-  private take(): Pending[] {
+  private nextBatch(): Pending[] {
     let count = 0;
     const end = this.queue.findIndex(({ messages }) => (count += messages.length) > mostMessages);
     return this.queue.splice(0, end === -1 ? this.queue.length : Math.max(1, end));
@@ -246,8 +272,8 @@ export class Cell {
           if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown;
           // Refused: either our own earlier try had landed after all, or somebody else owns it now.
           const stored = await this.log.read(subject.own(partition));
-          const held = ownRecord.safeParse(parseJson(stored?.data ?? ""));
-          if (stored && held.data?.worker === this.options.worker && held.data.epoch === next) return stored.sequence;
+          const { worker, epoch } = ownerOf(stored?.data ?? "");
+          if (stored && worker === this.options.worker && epoch === next) return stored.sequence;
           throw thrown;
         }
       });
@@ -256,39 +282,79 @@ export class Cell {
   }
 
   private async renew(): Promise<void> {
-    const sentAtMs = this.options.clock.monoMs();
+    const { clock, worker } = this.options;
+    const sentAtMs = clock.monoMs();
     const beat: Message = {
-      subject: subject.member(this.options.worker), data: JSON.stringify({ v: 1, worker: this.options.worker, beat: ++this.beat }),
-      ttlSeconds: 60, expectLast: this.beatSequence,
+      subject: subject.member(worker), data: JSON.stringify({ v: 1, worker, beat: ++this.beat }),
+      ttlSeconds: memberTtlSeconds, expectLast: this.beatSequence,
     };
     try {
       this.beatSequence = await this.log.publish(beat);
-      this.leaseUntilMs = deadlineMs(sentAtMs);
     } catch (thrown) {
-      if (!(thrown instanceof LogError) || thrown.kind !== "fenced") return; // the lease ages; nothing is written meanwhile
-      const stored = await this.log.read(beat.subject).catch(() => undefined);
-      if (stored?.data === beat.data || stored === undefined) this.beatSequence = stored?.sequence ?? 0;
-      else if (beatOf(stored.data) < this.beat && beatOf(stored.data) > 0) this.beatSequence = stored.sequence; // an earlier try landed late
-      else this.lose("another worker declared this one dead");
+      if (thrown instanceof LogError && thrown.kind === "fenced") await this.beatRefused(beat);
+      return; // the lease ages; nothing is written meanwhile
     }
+    if (this.forgotten && !(await this.stillOwns())) return this.lose("another worker took over meanwhile");
+    this.forgotten = false;
+    if (clock.monoMs() >= this.leaseUntilMs) this.steadySinceMs = sentAtMs;
+    this.leaseUntilMs = deadlineMs(sentAtMs);
   }
 
-  private async waitForOthers(): Promise<void> {
-    const { clock, worker, onWaiting } = this.options;
-    const seen = new Map<string, { sequence: number; atMs: number }>();
-    for (let first = true; ; first = false) {
-      let alive = "";
-      const names = new Set<string>();
-      for await (const { subject: name, sequence, data } of this.log.scan(subject.everyMember)) {
-        if (data === "" || name === subject.member(worker)) continue;
-        names.add(name);
-        const before = seen.get(name);
-        if (before?.sequence !== sequence) seen.set(name, { sequence, atMs: clock.monoMs() });
-        if (!isSuspect(seen.get(name)?.atMs ?? 0, clock.monoMs())) alive = name;
-      }
-      if (!alive) return;
-      if (first) onWaiting?.(alive.slice(subject.member("").length));
-      await sleep(clock, leaseMs / 8);
+  private async beatRefused(beat: Message): Promise<void> {
+    const stored = await this.log.read(beat.subject).catch(() => null);
+    if (stored === null) return;
+    // Gone with its time to live. So may be a mark that we were held for dead: the next heartbeat counts only if we own.
+    this.forgotten ||= stored === undefined;
+    const ours = stored === undefined || (beatOf(stored.data) > 0 && beatOf(stored.data) <= this.beat); // a try that landed late
+    if (ours) this.beatSequence = stored?.sequence ?? 0;
+    else this.lose("another worker declared this one dead");
+  }
+
+  private async stillOwns(): Promise<boolean> {
+    const [partition] = this.tokens.keys();
+    if (partition === undefined) return true;
+    const stored = await this.insist(() => this.log.read(subject.own(partition)));
+    return ownerOf(stored?.data ?? "").worker === this.options.worker;
+  }
+
+  private async owners(): Promise<Map<number, Owner>> {
+    const held = new Map<number, Owner>();
+    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn)) held.set(parseOwn(name), { sequence, ...ownerOf(data) });
+    return held;
+  }
+
+  /** The first of these that may be alive. The others have been told that they are dead: their heartbeats are refused now. */
+  private async aliveAmong(workers: Set<string>, seen: Map<string, Sighting>): Promise<string | undefined> {
+    const { clock } = this.options;
+    const beats = new Map<string, Stored>();
+    for await (const stored of this.log.scan(subject.everyMember)) beats.set(stored.subject, stored);
+    for (const worker of workers) {
+      if (worker === "" || worker === this.options.worker) continue;
+      const name = subject.member(worker);
+      const { sequence = 0, data = undefined } = beats.get(name) ?? {};
+      if (data === "") continue;
+      const before = seen.get(worker);
+      const sighting = before?.sequence === sequence ? before : { sequence, atMs: clock.monoMs() };
+      seen.set(worker, sighting);
+      // While our own heartbeats do not get through, NATS is the problem and not the other one (ownership.md 7.3).
+      const sinceMs = Math.max(sighting.atMs, this.steadySinceMs);
+      if (sequence > 0 && !(this.holds() && isSuspect(sinceMs, clock.monoMs()))) return worker;
+      await this.log.publish({ subject: name, data: "", expectLast: sequence, ttlSeconds: memberTtlSeconds });
+    }
+    return undefined;
+  }
+
+  private async take(held: Map<number, Owner>): Promise<void> {
+    const half = partitionCount / 2; // a batch has room for 1,000
+    for (const first of [0, half]) {
+      const messages = Array.from({ length: half }, (_, i): Message => {
+        const { epoch = 0, sequence = 0 } = held.get(first + i) ?? {};
+        return { subject: subject.own(first + i), data: this.ownData(epoch + 1), expectLast: sequence };
+      });
+      this.takenAt = await this.log.publishAll(messages);
+      // A batch is stored in one piece.
+      for (let i = 0; i < half; i++)
+        this.tokens.set(first + i, { sequence: this.takenAt - (half - 1 - i), epoch: (held.get(first + i)?.epoch ?? 0) + 1 });
     }
   }
 
@@ -320,6 +386,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-const epochOf = (data: string): number => ownRecord.safeParse(parseJson(data)).data?.epoch ?? 0;
+function ownerOf(data: string): { worker: string; epoch: number } {
+  const { worker = "", epoch = 0 } = ownRecord.safeParse(parseJson(data)).data ?? {};
+  return { worker, epoch };
+}
 
 const beatOf = (data: string): number => (parseJson(data) as { beat?: number } | undefined)?.beat ?? 0;

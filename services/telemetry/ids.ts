@@ -1,4 +1,4 @@
-/** Trace and span ids that every worker and cluster derives alike, so that one change is one trace with no coordination. */
+/** Trace and span ids that every worker and cluster derives alike: one change is one trace with no coordination. */
 import { createHash, randomBytes } from "node:crypto";
 import { attribute, syncAction, type Attributes } from "#protocol/trace/attributes.ts";
 import { canonicalUrl, formatTraceparent, parseTraceparent, type Traceparent } from "#protocol/trace/context.ts";

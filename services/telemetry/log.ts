@@ -30,7 +30,11 @@ export type Log = {
 export type LogSink = { write(line: string): void; flushSync?(): void };
 
 /** @param sink stderr by default, as Flux's controllers */
-export function createLog({ level = "info", name, sink }: { level?: LogLevel; name?: string; sink?: LogSink } = {}): Log {
+export function createLog({
+  level = "info",
+  name,
+  sink,
+}: { level?: LogLevel; name?: string; sink?: LogSink } = {}): Log {
   const destination = sink ?? stderr();
   const logger = pino(
     {

@@ -46,7 +46,9 @@ export function createMetrics({ version }: { version: string }): Metrics {
     description: "Time to the first byte of an API server's answer.",
     advice: { explicitBucketBoundaries: requestBoundsSeconds },
   });
-  const webhooks = meter.createCounter("flotilla_webhook_requests_total", { description: "Requests to the push webhook." });
+  const webhooks = meter.createCounter("flotilla_webhook_requests_total", {
+    description: "Requests to the push webhook.",
+  });
   const commits = meter.createHistogram("flotilla_nats_commit_duration_seconds", {
     description: "Time from sending a batch to NATS to its acknowledgement.",
     advice: { explicitBucketBoundaries: commitBoundsSeconds },
@@ -55,16 +57,24 @@ export function createMetrics({ version }: { version: string }): Metrics {
   gauge(meter, "flotilla_actors", "Actors this worker owns.", () =>
     (sources.actors?.() ?? []).map(({ count, kind, state }) => [count, { kind, state }]),
   );
-  counter(meter, "flotilla_trace_spans_dropped_total", "Spans lost because the trace stream was away for too long.", () => [
-    [sources.spansDropped?.() ?? 0, {}],
-  ]);
+  counter(
+    meter,
+    "flotilla_trace_spans_dropped_total",
+    "Spans lost because the trace stream was away for too long.",
+    () => [[sources.spansDropped?.() ?? 0, {}]],
+  );
   const stopProcess = observeProcess(meter);
 
   return {
     reconciled: (object, seconds) => durations.record(object, seconds),
     forget: (object) => durations.forget(object),
     apiRequest({ verb, code, resource, host, ms }) {
-      requests.add(1, { verb, code: code === 0 ? "none" : String(code), ...(resource && { resource }), ...(host && { host }) });
+      requests.add(1, {
+        verb,
+        code: code === 0 ? "none" : String(code),
+        ...(resource && { resource }),
+        ...(host && { host }),
+      });
       if (ms !== undefined) requestTimes.record(ms / 1000, { verb });
     },
     natsCommit: (seconds, outcome) => commits.record(seconds, { outcome }),
@@ -102,7 +112,9 @@ function observeProcess(meter: Meter): () => void {
   delay.enable();
   const startedAtSeconds = Date.now() / 1000 - process.uptime();
   gauge(meter, "process_resident_memory_bytes", "Resident memory.", () => [[process.memoryUsage.rss(), {}]]);
-  gauge(meter, "process_start_time_seconds", "Start of the process, in seconds since 1970.", () => [[startedAtSeconds, {}]]);
+  gauge(meter, "process_start_time_seconds", "Start of the process, in seconds since 1970.", () => [
+    [startedAtSeconds, {}],
+  ]);
   counter(meter, "process_cpu_seconds_total", "CPU time used.", () => {
     const { user, system } = process.cpuUsage(); // microseconds
     return [[(user + system) / 1e6, {}]];

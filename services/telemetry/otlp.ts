@@ -1,16 +1,17 @@
-/** Export of spans over OTLP/HTTP, set up by OpenTelemetry's own environment variables and loaded only when they ask for it. */
+/** Export of spans over OTLP/HTTP: set up by OpenTelemetry's own environment variables, loaded when they ask for it. */
 import { BatchSpanProcessor, type SpanProcessor } from "@opentelemetry/sdk-trace";
 
 type Env = Record<string, string | undefined>;
 
 /**
- * Undefined unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. The exporter reads the rest
- * (headers, timeout, compression, certificates) itself. `http/protobuf` is the default, as the specification asks;
+ * Undefined unless OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. The exporter reads the
+ * rest (headers, compression, certificates) itself. `http/protobuf` is the default, as the specification asks;
  * gRPC is not offered: its library costs more than all the rest of telemetry, and every collector speaks HTTP.
  */
 export async function otlpProcessor(env: Env): Promise<SpanProcessor | undefined> {
   const url = tracesUrl(env);
-  if (!url || /^(true|1)$/i.test(env["OTEL_SDK_DISABLED"] ?? "") || env["OTEL_TRACES_EXPORTER"] === "none") return undefined;
+  if (!url || /^(true|1)$/i.test(env["OTEL_SDK_DISABLED"] ?? "") || env["OTEL_TRACES_EXPORTER"] === "none")
+    return undefined;
   const protocol = env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] || env["OTEL_EXPORTER_OTLP_PROTOCOL"] || "http/protobuf";
   const { OTLPTraceExporter } =
     protocol === "http/json"

@@ -1,10 +1,16 @@
 /**
- * `gotk_reconcile_duration_seconds` per object, as Flux's controllers publish it (flux.md 6.3). Kept here, not in an SDK
- * instrument: those cannot forget a series, so deleted objects would stay for ever and the SDK's limit would hide new ones.
+ * `gotk_reconcile_duration_seconds` per object, as Flux's controllers publish it (flux.md 6.3). Kept here, not in an
+ * SDK instrument: those cannot forget a series, so deleted objects would stay and the SDK's limit would hide new ones.
  */
 import { ValueType, type HrTime } from "@opentelemetry/api";
 import { emptyResource } from "@opentelemetry/resources";
-import { AggregationTemporality, DataPointType, type CollectionResult, type MetricData, type MetricProducer } from "@opentelemetry/sdk-metrics";
+import {
+  AggregationTemporality,
+  DataPointType,
+  type CollectionResult,
+  type MetricData,
+  type MetricProducer,
+} from "@opentelemetry/sdk-metrics";
 
 export type ReconciledObject = { kind: string; name: string; namespace: string };
 

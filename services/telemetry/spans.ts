@@ -1,16 +1,16 @@
 /**
- * Spans of changes, from commit to healthy object. Their context rides in hints and records as traceparent strings, so a span
- * may begin in one process and be recorded by another. Ids come from ids.ts; nothing here is global.
+ * Spans of changes, from commit to healthy object. Their context rides in hints and records as traceparent strings, so
+ * a span may begin in one process and be recorded by another. Ids come from ids.ts; nothing here is global.
  */
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, TraceFlags, type HrTime, type Span } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import { AlwaysOnSampler, TracerProvider, type SpanProcessor } from "@opentelemetry/sdk-trace";
+import { AlwaysOnSampler, type SpanProcessor } from "@opentelemetry/sdk-trace";
 import { sentence, type FaultData } from "#protocol/errors/fault.ts";
 import { attribute, type Attributes, type AttributeValue } from "#protocol/trace/attributes.ts";
 import { formatTraceparent, parseTraceparent, type SpanRef, type Traceparent } from "#protocol/trace/context.ts";
 import { freshSpanId, freshTraceparent } from "./ids.ts";
 import { otlpProcessor } from "./otlp.ts";
-import { cut, scrub } from "./redact.ts";
+import { short } from "./redact.ts";
 import { TraceWriter, type PublishTrace } from "./trace-writer.ts";
 
 export type SpanStart = {
@@ -70,9 +70,13 @@ export async function openSpans({ version, worker, publish, env = process.env }:
   const otlp = await otlpProcessor(env);
   const processors: SpanProcessor[] = [...(writer ? [writer] : []), ...(otlp ? [otlp] : [])];
   const ids = new ChosenIds();
-  const provider = new TracerProvider({
+  const { NodeSDK } = await import("@opentelemetry/sdk-node"); // 200 ms that the command line must not pay
+  const sdk = new NodeSDK({
     sampler: new AlwaysOnSampler(), // who records a no-op does not call; every change is kept
     idGenerator: ids,
+    autoDetectResources: false,
+    metricReaders: [], // metrics.ts has its own
+    logRecordProcessors: [],
     resource: resourceFromAttributes({
       "service.name": env["OTEL_SERVICE_NAME"] || "flotilla",
       "service.version": version,
@@ -81,14 +85,15 @@ export async function openSpans({ version, worker, publish, env = process.env }:
     spanLimits: { attributeCountLimit: 64, eventCountLimit: 128, linkCountLimit: 32 },
     spanProcessors: processors,
   });
-  const tracer = provider.getTracer("flotilla", version);
+  sdk.start();
+  const tracer = trace.getTracer("flotilla", version);
 
   const start = (name: string, { parent, traceparent, kind, attributes, startMs, links }: SpanStart): Span => {
     const above = parseTraceparent(parent);
     const own = parseTraceparent(traceparent) ?? parseTraceparent(freshTraceparent())!;
     ids.next = { traceId: own.traceId, spanId: traceparent ? own.spanId : freshSpanId() };
     return tracer.startSpan(
-      cut(scrub(name)),
+      short(name),
       {
         kind: SpanKind[(kind ?? "internal").toUpperCase() as keyof typeof SpanKind],
         attributes: clean({ [attribute.workerId]: worker, ...attributes }),
@@ -109,9 +114,12 @@ export async function openSpans({ version, worker, publish, env = process.env }:
       return span.traceparent;
     },
     droppedTotal: () => writer?.droppedTotal ?? 0,
-    flush: () => provider.forceFlush(),
-    // An export that fails is the collector's business, not a reason to fail the end of the process.
-    shutdown: () => provider.shutdown().catch(() => undefined),
+    flush: async () => void (await Promise.all(processors.map((processor) => processor.forceFlush()))),
+    async shutdown() {
+      // An export that fails is the collector's business, not a reason to fail the end of the process.
+      await sdk.shutdown().catch(() => undefined);
+      trace.disable();
+    },
   };
 }
 
@@ -121,11 +129,11 @@ function live(span: Span): LiveSpan {
     traceparent: formatTraceparent({ traceId, spanId, sampled: true }),
     set: (attributes) => void span.setAttributes(clean(attributes)),
     event: (name, attributes = {}, atMs) =>
-      void span.addEvent(cut(scrub(name)), clean(attributes), atMs === undefined ? undefined : timeOf(atMs)),
+      void span.addEvent(short(name), clean(attributes), atMs === undefined ? undefined : timeOf(atMs)),
     fail: (fault) =>
       void span
         .setAttribute(attribute.errorType, fault.code)
-        .setStatus({ code: SpanStatusCode.ERROR, message: cut(scrub(sentence(fault))) }),
+        .setStatus({ code: SpanStatusCode.ERROR, message: short(sentence(fault)) }),
     end: (endMs) => span.end(endMs === undefined ? undefined : timeOf(endMs)),
   };
 }
@@ -144,7 +152,7 @@ function clean(attributes: Attributes): Record<string, AttributeValue> {
   const kept: Record<string, AttributeValue> = {};
   for (const [key, value] of Object.entries(attributes)) {
     if (value === undefined) continue;
-    kept[key] = typeof value === "string" ? cut(scrub(value)) : Array.isArray(value) ? value.map((item) => cut(scrub(item))) : value;
+    kept[key] = typeof value === "string" ? short(value) : Array.isArray(value) ? value.slice(0, 64).map(short) : value;
   }
   return kept;
 }

@@ -1,5 +1,11 @@
 /** Reads traces from the stream: by trace id, by the first digits of a commit, or by unit. */
-import { JetStreamError, jetstreamManager, type DirectBatchOptions, type JetStreamManager, type StoredMsg } from "@nats-io/jetstream";
+import {
+  JetStreamError,
+  jetstreamManager,
+  type DirectBatchOptions,
+  type JetStreamManager,
+  type StoredMsg,
+} from "@nats-io/jetstream";
 import type { NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
 import { stream, subject } from "#protocol/names/subject.ts";
@@ -27,7 +33,8 @@ export function traceStore(connection: NatsConnection): TraceStore {
     try {
       return await question(await (manager ??= jetstreamManager(connection, { checkAPI: false })));
     } catch (cause) {
-      if (cause instanceof JetStreamError && "code" in cause && cause.code === 404) return []; // nothing on this subject
+      // Nothing on this subject.
+      if (cause instanceof JetStreamError && "code" in cause && cause.code === 404) return [];
       throw new Fault("StorageFailed", what, { detail: "the trace stream did not answer", cause });
     }
   };
@@ -60,7 +67,7 @@ async function collect(messages: AsyncIterable<StoredMsg>): Promise<string[]> {
   return bodies;
 }
 
-/** A span may be stored twice (a publish whose answer was lost): the copy that ends later wins. Damaged messages are left out. */
+/** A span may be stored twice (a publish whose answer was lost): the copy that ends later wins. Damaged ones are left out. */
 function uniqueSpans(bodies: string[], traceId: string): StoredSpan[] {
   const spans = new Map<string, StoredSpan>();
   for (const body of bodies)

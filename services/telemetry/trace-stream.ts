@@ -49,8 +49,9 @@ const streamNameInUse = 10058;
 export function tracePublisher(connection: NatsConnection): PublishTrace {
   const client = jetstream(connection, { timeout: publishTimeoutMs });
   return async (subject, body) => {
-    // While the connection is down the client would keep the message for later; our queue is the bounded place for that.
-    if (connection.isClosed()) throw new Fault("StorageFailed", subject, { detail: "the connection to NATS is closed" });
+    // A closed connection would keep the message for ever; our queue is the bounded place for that.
+    if (connection.isClosed())
+      throw new Fault("StorageFailed", subject, { detail: "the connection to NATS is closed" });
     await client.publish(subject, body, { timeout: publishTimeoutMs });
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Keeps finished spans until they are in the trace stream. A reconcile never waits for it: the queue is bounded, a store that
- * is away is tried again, and what does not fit is dropped and counted.
+ * Keeps finished spans until they are in the trace stream. A reconcile never waits for it: the queue is bounded, a
+ * store that is away is tried again, and what does not fit is dropped and counted.
  */
 import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace";
 import { LRUCache } from "lru-cache";
@@ -94,7 +94,10 @@ export class TraceWriter implements SpanProcessor {
     while (this.queue.length > 0) {
       const taken = this.takeMessage();
       try {
-        await this.publish(subject.trace(taken[0]!.traceId), `{"v":1,"spans":[${taken.map(({ json }) => json).join(",")}]}`);
+        await this.publish(
+          subject.trace(taken[0]!.traceId),
+          `{"v":1,"spans":[${taken.map(({ json }) => json).join(",")}]}`,
+        );
         for (const { subject, body } of taken.flatMap(({ entries }) => entries)) await this.publish(subject, body);
       } catch {
         this.failures++; // said by the metric `flotilla_trace_publish_failures`; a log line each would flood
@@ -140,8 +143,14 @@ export class TraceWriter implements SpanProcessor {
     const url = attributes[attribute.repositoryUrl];
     const title = attributes[attribute.changeTitle];
     const unit = attributes[attribute.unit];
-    const entry = (more: Partial<TraceEntry>) => JSON.stringify({ v: 1, traceId, atMs: startMs, ...more } satisfies TraceEntry);
-    if (typeof commit === "string" && isCommit(commit) && typeof url === "string" && this.first(`${commit} ${traceId}`)) {
+    const entry = (more: Partial<TraceEntry>) =>
+      JSON.stringify({ v: 1, traceId, atMs: startMs, ...more } satisfies TraceEntry);
+    if (
+      typeof commit === "string" &&
+      isCommit(commit) &&
+      typeof url === "string" &&
+      this.first(`${commit} ${traceId}`)
+    ) {
       const body = entry({ commit, url, ...(typeof title === "string" && { title }) });
       messages.push({ subject: traceIndex.commit(commit, traceId), body }, { subject: traceIndex.changes, body });
     }

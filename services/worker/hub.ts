@@ -59,7 +59,7 @@ const healthPollMs = 2_000;
 export function openHub({ client, clock, worker, guard, signal, onObject, onWritten, log }: HubOptions): Hub {
   const discovery = createDiscovery(client);
   const handle = { client, discovery };
-  const table = createManagedTable({ client }, signal);
+  const table = createManagedTable(handle, signal);
   const connected = Promise.withResolvers<void>();
   let objects: FluxObjects | undefined;
 
@@ -88,16 +88,19 @@ export function openHub({ client, clock, worker, guard, signal, onObject, onWrit
       throw thrown;
     }
   }
+  // Timed by a monotonic clock there; told in the clock that the unit's runs are told in, or it would fall outside of them.
+  const written = (key: ActorKey) => (id: string, action: ChangeAction, startMs: number, endMs: number) => {
+    const nowMs = clock.nowMs();
+    onWritten(key, id, action, Math.ceil(nowMs - (endMs - startMs)), nowMs);
+  };
 
   const cluster: ClusterPort = {
     apply: ({ key, objects: wanted, ...call }) => apply({
-      ...call, cluster: handle, objects: wanted, guard, table,
-      onObject: (id, action, startMs, endMs) => onWritten(key, id, action, startMs, endMs),
+      ...call, cluster: handle, objects: wanted, guard, table, onObject: written(key),
     }),
     async prune({ key, waitMs, ...call }) {
       const report = await prune({
-        ...call, cluster: handle, guard,
-        onObject: (id, action, startMs, endMs) => onWritten(key, id, action, startMs, endMs),
+        ...call, cluster: handle, guard, onObject: written(key),
       });
       if (waitMs !== undefined && !report.fault) {
         const left = await waitTermination({ cluster: handle, signal: call.signal }, report.deleted, waitMs);

@@ -148,7 +148,7 @@ export class Worker {
     await this.hub.connected;
     this.began.resolve();
     this.forgetDeleted();
-    for (const { key } of this.host.all()) this.statuses.touch(key, false);
+    for (const { key } of this.host.all()) if (key.kind !== hubKey.kind) this.statuses.touch(key, false);
     this.hub.subscribe((owner, id) => this.drift.changed({ kind: "kustomization", ...owner }, id));
     for (const { key } of this.host.all()) this.drift.compareAll(key);
   }

@@ -2,21 +2,23 @@
 import { readFileSync } from "node:fs";
 import { Agent, request } from "undici";
 
+export type Metadata = {
+  name: string;
+  namespace?: string;
+  uid?: string;
+  generation?: number;
+  resourceVersion?: string;
+  deletionTimestamp?: string;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  finalizers?: string[];
+  managedFields?: { manager: string; operation: string; subresource?: string }[];
+};
+
 export type KubeObject = {
   apiVersion: string;
   kind: string;
-  metadata: {
-    name: string;
-    namespace?: string;
-    uid?: string;
-    generation?: number;
-    resourceVersion?: string;
-    deletionTimestamp?: string;
-    labels?: Record<string, string>;
-    annotations?: Record<string, string>;
-    finalizers?: string[];
-    managedFields?: { manager: string; operation: string; subresource?: string }[];
-  };
+  metadata: Metadata;
   spec?: Record<string, unknown>;
   status?: Status;
   data?: Record<string, string>;

@@ -1,24 +1,19 @@
 /** Objects as users write them into Git. */
-import type { KubeObject } from "./kube.ts";
-import { apiVersionOf } from "./kube.ts";
+import { apiVersionOf, type KubeObject, type Metadata } from "./kube.ts";
 
-type Manifest = Omit<KubeObject, "metadata"> & { metadata: Partial<KubeObject["metadata"]> };
+/** @param rest what follows name and kind; its metadata is added to the name */
+export function object(kind: string, name: string, rest: { metadata?: Partial<Metadata>; [field: string]: unknown } = {}): KubeObject {
+  return { apiVersion: apiVersionOf(kind), kind, ...rest, metadata: { name, ...rest.metadata } };
+}
 
 /** A file of manifests; JSON is YAML. */
-export const file = (...objects: Manifest[]): string => objects.map((object) => `${JSON.stringify(object, undefined, 2)}\n`).join("---\n");
+export const file = (...objects: KubeObject[]): string => objects.map((object) => `${JSON.stringify(object, undefined, 2)}\n`).join("---\n");
 
-export const object = (kind: string, name: string, rest: Omit<Partial<Manifest>, "kind"> = {}): Manifest => ({
-  apiVersion: apiVersionOf(kind),
-  kind,
-  ...rest,
-  metadata: { name, ...rest.metadata },
-});
-
-export const configMap = (name: string, data: Record<string, string>, metadata: Manifest["metadata"] = {}): Manifest =>
+export const configMap = (name: string, data: Record<string, string>, metadata: Partial<Metadata> = {}): KubeObject =>
   object("ConfigMap", name, { data, metadata });
 
 /** @param image one tagged `:missing` never starts; `:1` does. */
-export const deployment = (name: string, image = "example.com/web:1", spec: Record<string, unknown> = {}): Manifest =>
+export const deployment = (name: string, image = "example.com/web:1", spec: Record<string, unknown> = {}): KubeObject =>
   object("Deployment", name, {
     spec: {
       replicas: 1,

@@ -26,6 +26,8 @@ export type System = {
   watched: Record<"GitRepository" | "Kustomization" | "Event", Watched>;
   /** What the running `up` asks of the API server from now on. */
   audit(): { requests(): AuditedRequest[] };
+  /** Allows `up` more. */
+  grant(rules: object[]): Promise<void>;
   tenant(): Promise<Tenant>;
   close(): Promise<void>;
 };
@@ -55,7 +57,10 @@ export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptio
 
   const tenants: Tenant[] = [];
   const system: System = {
-    kube, git, privateGit, flotilla, ...account,
+    kube, git, privateGit, flotilla,
+    user: account.user,
+    kubeconfig: account.kubeconfig,
+    grant: account.grant,
     watched: { GitRepository, Kustomization, Event },
     audit() {
       const all = openAudit(auditLog);
@@ -81,17 +86,22 @@ export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptio
 /** A service account with a token, its role, and a kubeconfig that uses it. */
 async function makeAccount(kube: Kube, kubeconfig: string, file: string) {
   const name = `flotilla-${randomBytes(4).toString("hex")}`;
-  const rules = [
-    { apiGroups: groups, resources: ["*"], verbs: ["*"] },
-    { nonResourceURLs: ["*"], verbs: ["get"] },
-  ];
-  const subject = { kind: "ServiceAccount", name, namespace: "default" };
-  const made = [
-    object("ServiceAccount", name, { metadata: { namespace: "default" } }),
-    object("ClusterRole", name, { rules }),
-    object("ClusterRoleBinding", name, { roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name }, subjects: [subject] }),
-  ] as KubeObject[];
-  for (const each of made) await kube.create(each);
+  const made: KubeObject[] = [];
+  const create = async (...objects: KubeObject[]) => {
+    for (const each of objects) {
+      await kube.create(each);
+      made.push(each);
+    }
+  };
+  async function grant(rules: object[]): Promise<void> {
+    const role = `${name}-${made.length}`;
+    const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: role };
+    const subjects = [{ kind: "ServiceAccount", name, namespace: "default" }];
+    await create(object("ClusterRole", role, { rules }), object("ClusterRoleBinding", role, { roleRef, subjects }));
+  }
+
+  await create(object("ServiceAccount", name, { metadata: { namespace: "default" } }));
+  await grant([{ apiGroups: groups, resources: ["*"], verbs: ["*"] }, { nonResourceURLs: ["*"], verbs: ["get"] }]);
   const token = await tokenOf(kube, name);
   const { server, ca } = readKubeconfig(kubeconfig);
   const written = {
@@ -104,6 +114,7 @@ async function makeAccount(kube: Kube, kubeconfig: string, file: string) {
   return {
     user: `system:serviceaccount:default:${name}`,
     kubeconfig: file,
+    grant,
     remove: () => Promise.all(made.map(({ kind, metadata }) => kube.remove(pathOf(kind, metadata.namespace, metadata.name)))),
   };
 }
@@ -112,7 +123,7 @@ async function makeAccount(kube: Kube, kubeconfig: string, file: string) {
 async function tokenOf(kube: Kube, account: string): Promise<string> {
   const annotations = { "kubernetes.io/service-account.name": account };
   const asked = object("Secret", account, { type: "kubernetes.io/service-account-token", metadata: { namespace: "default", annotations } });
-  await kube.create(asked as KubeObject);
+  await kube.create(asked);
   const filled = await eventually("the account's token", async () => (await kube.get(pathOf("Secret", "default", account))).data?.["token"]);
   return Buffer.from(filled, "base64").toString();
 }

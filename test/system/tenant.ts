@@ -25,7 +25,7 @@ export class Tenant {
 
   static async open(system: System): Promise<Tenant> {
     const name = `t-${randomBytes(4).toString("hex")}`;
-    await Promise.all([system.git.createRepo(name), system.kube.create(object("Namespace", name) as KubeObject)]);
+    await Promise.all([system.git.createRepo(name), system.kube.create(object("Namespace", name))]);
     await eventually("its service account", () => system.kube.find(pathOf("ServiceAccount", name, "default")));
     return new Tenant(system, name);
   }
@@ -63,9 +63,8 @@ export class Tenant {
     return this.create("Kustomization", name, { spec: { ...usual, ...spec } });
   }
 
-  create(kind: string, name: string, rest: object = {}): Promise<KubeObject> {
-    const made = object(kind, name, rest) as KubeObject;
-    return this.system.kube.create({ ...made, metadata: { ...made.metadata, namespace: this.namespace } });
+  create(kind: string, name: string, rest: Record<string, unknown> = {}): Promise<KubeObject> {
+    return this.system.kube.create(object(kind, name, { ...rest, metadata: { namespace: this.namespace } }));
   }
 
   find(kind: string, name: string): Promise<KubeObject | undefined> {
@@ -99,15 +98,26 @@ export class Tenant {
   }
 
   async until(kind: Ours, name: string, what: string, holds: (object: KubeObject) => unknown): Promise<KubeObject> {
+    return this.explained(kind, name, eventually(`${kind} ${this.namespace}/${name}: ${what}`, () => {
+      const object = this.seen(kind, name);
+      return object && holds(object) ? object : undefined;
+    }));
+  }
+
+  /** A wait that was in vain says what the object and the log say. */
+  private async explained<T>(kind: Ours, name: string, wait: Promise<T>): Promise<T> {
     try {
-      return await eventually(`${kind} ${this.namespace}/${name}: ${what}`, () => {
-        const object = this.seen(kind, name);
-        return object && holds(object) ? object : undefined;
-      });
+      return await wait;
     } catch (thrown) {
       const said = this.seen(kind, name)?.status ?? "not there";
-      throw new Error(`${(thrown as Error).message}\nits status: ${JSON.stringify(said, undefined, 1)}`, { cause: thrown });
+      const lines = this.system.flotilla.logs().filter(({ namespace }) => namespace === this.namespace).slice(-20);
+      const text = [said, ...lines].map((each) => JSON.stringify(each)).join("\n");
+      throw new Error(`${(thrown as Error).message}\n${text}`, { cause: thrown });
     }
+  }
+
+  async untilGone(kind: Ours, name: string): Promise<void> {
+    await this.explained(kind, name, eventually(`${kind} ${this.namespace}/${name} gone`, () => !this.seen(kind, name)));
   }
 
   /** Ready at its present generation; at the revision that ends in the commit, when one is given. */
@@ -142,9 +152,9 @@ export class Tenant {
   }
 
   untilTold(kind: Ours, name: string, type: "Normal" | "Warning", reason: string, message: RegExp = /./): Promise<Told> {
-    return eventually(`a ${type} event ${reason} ${message} of ${kind} ${this.namespace}/${name}`, () =>
-      this.told(kind, name).find((event) => event.type === type && event.reason === reason && message.test(event.message)),
-    );
+    const what = `a ${type} event ${reason} ${message} of ${kind} ${this.namespace}/${name}`;
+    return this.explained(kind, name, eventually(what, () =>
+      this.told(kind, name).find((event) => event.type === type && event.reason === reason && message.test(event.message))));
   }
 }
 

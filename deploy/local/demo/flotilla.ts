@@ -35,24 +35,27 @@ export async function startFlotilla({ kubeconfig, dataDir, logFile, env }: Floti
     logFile,
     env,
   });
-  await whileAlive([child], (signal) =>
-    eventually('the log line "ready" of flotilla up', () => saysReady(logFile), { withinMs: readyWithinMs, signal }),
-  );
-  const endpoint = JSON.parse(await readFile(join(dataDir, "endpoint.json"), "utf8")) as { url: string; webhookToken: string };
-  return { ...endpoint, stop: () => stop(child) };
+  try {
+    await whileAlive([child], (signal) =>
+      eventually('the log line "ready" of flotilla up', () => saysReady(logFile), { withinMs: readyWithinMs, signal }),
+    );
+    const endpoint = JSON.parse(await readFile(join(dataDir, "endpoint.json"), "utf8")) as { url: string; webhookToken: string };
+    return { ...endpoint, stop: () => stop(child) };
+  } catch (error) {
+    await stop(child);
+    const [reason = ""] = error instanceof Error ? error.message.split(" The end of ", 1) : [];
+    throw new Error(reason, { cause: error }); // its log is shown anyway, for people
+  }
 }
 
 /** The signal goes to it alone, as from a service manager: ending its own children is its own affair. */
 async function stop(child: Child): Promise<void> {
-  const gone = new AbortController();
-  const ended = child.ended.finally(() => gone.abort());
-  try {
-    process.kill(child.pid, "SIGTERM");
-    await Promise.race([ended, sleep(graceMs, undefined, { signal: gone.signal })]);
-  } catch (error) {
-    const { name, code } = error as NodeJS.ErrnoException;
-    if (name !== "AbortError" && code !== "ESRCH") throw error; // it has ended
-  }
+  const over = new AbortController();
+  const ended = child.ended.then(() => over.abort());
+  const late = sleep(graceMs, undefined, { signal: over.signal }).catch(() => undefined);
+  await Promise.race([ended, Promise.resolve()]); // has it ended already?
+  if (!over.signal.aborted) process.kill(child.pid, "SIGTERM");
+  await late;
   await child.stop();
 }
 

@@ -14,6 +14,7 @@ const screen = createScreen({
   write: (text) => void process.stdout.write(text),
   nowMs: () => performance.now(),
   steps: 7,
+  width: process.stdout.columns || 120,
   colour: process.stdout.isTTY && process.stdout.hasColors(),
 });
 

@@ -18,7 +18,7 @@ try {
   });
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { matched } = await answer.json();
-  console.log(`webhook: ${matched} ${matched === 1 ? "source looks" : "sources look"} again now`);
+  console.log(`webhook: ${matched} ${matched === 1 ? "source looks" : "sources look"} again`);
 } catch (error) {
   console.log(`webhook: no answer (${error.message}); the source's interval will find the commit`);
 }

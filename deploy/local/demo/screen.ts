@@ -2,6 +2,8 @@
 import { styleText } from "node:util";
 
 export type Screen = {
+  /** What a block's lines may be wide. */
+  columns: number;
   title(name: string, text: string): void;
   /** Begins a step: its number, what happens, and why it matters. Sets the clock to zero. */
   step(name: string, why: string): void;
@@ -30,16 +32,25 @@ export type Failure = {
   log?: { name: string; lines: string[] };
 };
 
-export type ScreenOptions = { write(text: string): void; nowMs(): number; steps: number; colour: boolean };
+export type ScreenOptions = { write(text: string): void; nowMs(): number; steps: number; width: number; colour: boolean };
 
-export function createScreen({ write, nowMs, steps, colour }: ScreenOptions): Screen {
+export function createScreen({ write, nowMs, steps, width, colour }: ScreenOptions): Screen {
   const paint = (style: Style, text: string) => (colour ? styleText(style, text, { validateStream: false }) : text);
-  const line = (text = "") => write(`${text}\n`);
+  let afterGap = true;
+  const line = (text: string) => {
+    write(`${text}\n`);
+    afterGap = false;
+  };
+  const gap = () => {
+    if (!afterGap) line("");
+    afterGap = true;
+  };
   let number = 0;
   let current = "";
   let zeroMs = nowMs();
 
   const screen: Screen = {
+    columns: Math.min(width - marginWidth, widestBlock),
     title(name, text) {
       line(paint("bold", name));
       for (const each of text.split("\n")) line(each);
@@ -48,23 +59,27 @@ export function createScreen({ write, nowMs, steps, colour }: ScreenOptions): Sc
       number++;
       current = name;
       zeroMs = nowMs();
-      line();
+      gap();
       line(`${paint("cyan", `[${number}/${steps}]`)} ${paint("bold", name)}`);
       line(`${margin}${paint("dim", why)}`);
     },
     restartClock: () => void (zeroMs = nowMs()),
     done: (text) => screen.measured(nowMs() - zeroMs, text),
     measured: (ms, text) => line(`${paint("green", seconds(ms))}  ${text}`),
-    command: (text) => line(`${margin}${paint("dim", "$")} ${paint("bold", text)}`),
+    command: (text) => line(`${margin}${paint("dim", "$")} ${paint("bold", text.replaceAll("\n", `\n${margin}`))}`),
     note: (text) => line(`${margin}${text}`),
-    block: (text) => line(`\n${indent(text)}\n`),
+    block(text) {
+      gap();
+      line(indent(text));
+      gap();
+    },
     pairs: (rows) => line(indent(columns(rows))),
     failure({ reason, log }) {
-      line();
+      gap();
       line(paint("red", `The demo stopped in step ${number} of ${steps}: ${current}.`));
       line(indent(reason));
       if (!log || log.lines.length === 0) return;
-      line();
+      gap();
       line(`The end of ${log.name}:`);
       line(indent(log.lines.join("\n")));
     },
@@ -75,6 +90,7 @@ export function createScreen({ write, nowMs, steps, colour }: ScreenOptions): Sc
 type Style = Parameters<typeof styleText>[0];
 
 const marginWidth = 10;
+const widestBlock = 110; // the eye follows a row no further
 const margin = " ".repeat(marginWidth);
 
 /** Right-aligned in the margin: `    0.4s`, `   12.3s`, `   2m05s`. */
@@ -102,7 +118,7 @@ const longestLine = 220;
  */
 export function readableLogLine(text: string): string {
   const entry = parseObject(text);
-  const part = (name: string) => (typeof entry?.[name] === "string" ? entry[name] : "");
+  const part = (name: string) => (typeof entry?.[name] === "string" ? (entry[name].split("\n")[0] ?? "") : "");
   const subject = [part("controllerKind"), part("namespace"), part("name")].filter(Boolean).join("/");
   const said = [subject, part("msg"), part("error")].filter(Boolean).join(": ");
   const readable = entry ? `${part("level").padEnd(5)}  ${said}` : text;

@@ -9,7 +9,7 @@ import { cacheFolder } from "../tools/cache.ts";
 import { program, startFlotilla, type Flotilla } from "./flotilla.ts";
 import { startRepository, type Repository } from "./repository.ts";
 import { runProgram } from "./run-program.ts";
-import { clusterFiles, environments } from "./sample.ts";
+import { clusterFiles } from "./sample.ts";
 import type { Screen } from "./screen.ts";
 import { openView, type View } from "./view.ts";
 
@@ -43,26 +43,23 @@ export async function makeFolder(closing: AsyncDisposableStack): Promise<Folder>
 
 /** @param closing undoes all of it, last first */
 export async function setStage({ dir, logFile }: Folder, screen: Screen, closing: AsyncDisposableStack): Promise<Stage> {
-  screen.step("Get the parts", "Real ones, nothing is faked: Kubernetes, nats-server, kustomize. Built or fetched once, then kept.");
+  screen.step("Get the parts", "Real ones: Kubernetes, nats-server, kustomize. Built or fetched once, then kept.");
   const say = (line: string) => screen.done(line);
   const path = await tools(parts, say);
   const wasm = await buildWasm(say);
   screen.done(`all in place, in ${cacheFolder()}`);
 
   screen.step("Start a cluster and a Git server", "Where things shall run, and where they are written down.");
-  const cluster = await startControlPlane({ dir: join(dir, "cluster"), onProgress: say });
-  closing.defer(() => cluster.stop());
-  screen.done(`Kubernetes at ${cluster.url}, with two simulated nodes: pods get to Running, no containers run`);
-  const repository = await startRepository(dir);
-  closing.defer(() => repository.stop());
+  const cluster = await startIn(closing, () => startControlPlane({ dir: join(dir, "cluster"), onProgress: say }));
+  screen.done(`Kubernetes at ${cluster.url}, with two simulated nodes: pods reach Running, no container runs`);
+  const repository = await startIn(closing, () => startRepository(dir));
   screen.done(`Git at ${repository.url}: a web shop, as a base with the overlays dev, test and prod`);
 
   screen.step("Start Flotilla", "One process: it brings its own nats-server and installs its CustomResourceDefinitions.");
   const data = join(dir, "data");
-  screen.command(`npx flotilla up --kubeconfig ${cluster.kubeconfig} --data ${data} --listen 127.0.0.1:0`);
+  screen.command(`npx flotilla up --kubeconfig ${cluster.kubeconfig} \\\n  --data ${data} --listen 127.0.0.1:0`);
   const env = { ...process.env, FLOTILLA_NATS_SERVER: path["nats-server"], FLOTILLA_RENDER_WASM: wasm.path };
-  const flotilla = await startFlotilla({ kubeconfig: cluster.kubeconfig, dataDir: data, logFile, env });
-  closing.defer(() => flotilla.stop());
+  const flotilla = await startIn(closing, () => startFlotilla({ kubeconfig: cluster.kubeconfig, dataDir: data, logFile, env }));
   screen.done(`ready at ${flotilla.url}`);
   await repository.callOnPush({ url: `${flotilla.url}/hook/push`, token: flotilla.webhookToken });
 
@@ -75,10 +72,18 @@ export async function setStage({ dir, logFile }: Folder, screen: Screen, closing
     kubectlProgram: path.kubectl,
     kubectl: async (...args) => (await runProgram({ file: path.kubectl, args, env: kubernetes, shown: `kubectl ${args.join(" ")}` })).out,
     async command(...args) {
-      const shown = `flotilla ${args.join(" ")}`;
-      return (await runProgram({ file: process.execPath, args: [program, ...args], env: kubernetes, shown })).out;
+      const env = { ...kubernetes, COLUMNS: String(screen.columns) };
+      return (await runProgram({ file: process.execPath, args: [program, ...args], env, shown: `flotilla ${args.join(" ")}` })).out;
     },
   };
+}
+
+/** An interruption may come while it starts: then it is stopped as soon as it has, before its files are removed. */
+function startIn<T extends { stop(): Promise<void> }>(closing: AsyncDisposableStack, start: () => Promise<T>): Promise<T> {
+  if (closing.disposed) throw new Error("interrupted");
+  const starting = start();
+  closing.defer(() => starting.then((part) => part.stop(), () => undefined));
+  return starting;
 }
 
 async function writeResources(folder: string, repositoryUrl: string): Promise<string> {

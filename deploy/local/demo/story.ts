@@ -8,6 +8,8 @@ import { imageOf, isReady, isRolledOut, readiness, type Live, type View } from "
 
 const namespace = "flux-system"; // where Flux's users keep their resources
 const readyWithinMs = 120_000;
+const foreignImage = "nginxinc/nginx-unprivileged:1.27-alpine";
+const imageColumns = "custom-columns=NAMESPACE:.metadata.namespace,READY:.status.readyReplicas,IMAGE:..image";
 
 export async function deploy({ view, kubectl, resources }: Stage, screen: Screen): Promise<void> {
   screen.step("Hand over the resources", "A GitRepository and three Kustomizations, written as for Flux. Nothing else is needed.");
@@ -47,12 +49,10 @@ export async function pushChange({ view, kubectl, repository }: Stage, screen: S
   const sha = await repository.git("rev-parse", "HEAD");
 
   screen.restartClock();
-  const rollouts = environments.map(({ name, replicas }) => followRollout(view, screen, name, replicas, sha));
-  const said = await repository.git("push");
-  screen.done(`pushed ${sha.slice(0, 8)}; ${remoteLine(said)}`);
-  await Promise.all(rollouts);
-  screen.command("kubectl get deployments -A -o wide");
-  screen.block(await kubectl("get", "deployments", "-A", "-o", "wide"));
+  const push = repository.git("push").then((said) => screen.done(`pushed ${sha.slice(0, 8)} (${remoteLine(said)})`));
+  await Promise.all([push, ...environments.map(({ name, replicas }) => followRollout(view, screen, name, replicas, sha))]);
+  screen.command(`kubectl get deployments -A -o ${imageColumns}`);
+  screen.block(await kubectl("get", "deployments", "-A", "-o", imageColumns));
   return sha;
 }
 
@@ -80,42 +80,41 @@ async function followRollout(view: View, screen: Screen, name: string, replicas:
 
 export async function editByHand({ view, kubectl }: Stage, screen: Screen): Promise<void> {
   const { name, replicas } = environments[2];
-  screen.step("Change something by hand", "Git says three replicas in prod. Somebody scales to one; nobody pushes anything.");
-  const args = ["-n", name, "scale", "deployment", "web", "--replicas=1"];
+  screen.step("Change something by hand", "Somebody sets an old image in prod. Git says otherwise; nobody pushes anything.");
+  const args = ["-n", name, "set", "image", "deployment", "web", `web=${foreignImage}`];
   screen.command(`kubectl ${args.join(" ")}`);
-  const count = () => view.get("Deployment", name, "web")?.spec?.replicas;
-  const sees = (what: string, wanted: number) =>
+  const sees = (image: string) =>
     view.until({
-      what,
-      look: () => (count() === wanted ? performance.now() : undefined),
-      instead: () => `it says ${count()}`,
+      what: `Deployment web in ${name} has the image ${image}`,
+      look: () => (imageOf(view.get("Deployment", name, "web")) === image ? performance.now() : undefined),
+      instead: () => `it has ${imageOf(view.get("Deployment", name, "web"))}`,
       withinMs: 30_000,
     });
   screen.restartClock();
-  const edit = sees("the edit arrives in the cluster", 1);
-  const correction = edit.then(async (editedMs) => (await sees(`${replicas} replicas are put back`, replicas)) - editedMs);
+  const correction = sees(foreignImage).then(async (editedMs) => (await sees(change.after)) - editedMs);
   const [, correctedMs] = await Promise.all([kubectl(...args), correction]);
-  screen.measured(correctedMs, `put back: replicas 1 becomes ${replicas}. A watch saw the edit; no interval had to pass`);
+  screen.measured(correctedMs, "after the edit, the image from Git was back. A watch saw the edit: no interval to wait for");
   const told = await view.until({
     what: "an event that names who changed it",
     look: () => view.all("Event").map(({ message = "" }) => /^.*was changed by.*$/m.exec(message)?.[0]).find(Boolean),
     instead: () => "there is none",
     withinMs: 30_000,
   });
-  screen.note(`Event: ${told}`);
+  screen.note(`It is told as an event: ${told}`);
   await view.until({
-    what: `${replicas} of ${replicas} pods run again`,
+    what: `${replicas} of ${replicas} pods run the image from Git`,
     look: () => rolledOut(view.get("Deployment", name, "web")),
     instead: () => JSON.stringify(view.get("Deployment", name, "web")?.status),
     withinMs: readyWithinMs,
   });
-  screen.done(`${replicas} of ${replicas} pods run again`);
+  screen.done(`${replicas} of ${replicas} pods run the image from Git`);
 }
 
 export async function showTrace({ command, data }: Stage, screen: Screen, sha: string): Promise<void> {
   screen.step("See where the time went", "One trace per commit, from the commit to the healthy object, with no other program needed.");
   screen.command(`npx flotilla trace ${sha.slice(0, 8)} --data ${data}`);
   screen.block(await command("trace", sha.slice(0, 8), "--data", data));
+  screen.note("Before the first bar: the way from the commit, whose time Git keeps in whole seconds, to the webhook.");
 }
 
 const ready = (object: Live | undefined) => (object && isReady(object) ? object : undefined);

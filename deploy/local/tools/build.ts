@@ -1,7 +1,7 @@
 /** Builds a tool from its Go module (versions in deploy/local/go.mod) and puts the program in place in one rename. */
 import { execFile } from "node:child_process";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { parseVersion, type Tool } from "./catalogue.ts";
 import { startChild, tail } from "../processes.ts";
@@ -10,7 +10,6 @@ const beatMs = 20_000;
 
 export async function build(name: string, tool: Tool, file: string, say: (line: string) => void): Promise<void> {
   await requireGo(name);
-  await mkdir(dirname(file), { recursive: true });
   const startedMs = Date.now();
   const seconds = () => Math.round((Date.now() - startedMs) / 1000);
   say(`Building ${name} ${tool.version} from its Go module (${tool.buildTakes} on two cores, once per version) ...`);

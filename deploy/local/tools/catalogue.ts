@@ -12,7 +12,7 @@ export type Tool = {
   /** The Go package, from the module versions in deploy/local/go.mod. */
   package: string;
   ldflags: string;
-  /** What a cold build costs on two cores, for the person who waits. */
+  /** What a build costs on two cores, after those listed before it: they share many packages. */
   buildTakes: string;
   /** An official release with a published checksum, where there is one. */
   release?: (platform: GoPlatform) => Release | undefined;
@@ -54,6 +54,7 @@ const sameMinor = ({ major, minor }: Version) => major === 1 && minor === 37;
 // Kubernetes supports a kubectl one minor version older or newer than the server.
 const withinOneMinor = ({ major, minor }: Version) => major === 1 && minor >= 36 && minor <= 38;
 
+/** In the order in which they are provided. */
 export const catalogue = {
   "nats-server": {
     version: "v2.15.2",
@@ -95,7 +96,7 @@ export const catalogue = {
     // its releases come without checksums, and the build is short
   },
   kubectl: kubernetes("kubectl", "about half a minute", withinOneMinor, ["linux", "darwin"]),
-  "kube-controller-manager": kubernetes("kube-controller-manager", "about a minute", sameMinor, ["linux"]),
+  "kube-controller-manager": kubernetes("kube-controller-manager", "about three minutes", sameMinor, ["linux"]),
   "kube-scheduler": kubernetes("kube-scheduler", "a few seconds", sameMinor, ["linux"]),
 } as const satisfies Record<string, Tool>;
 

@@ -159,8 +159,10 @@ function waitOf(error: unknown, failures: number, repeatable: boolean): number |
   const backoffMs = Math.min(longestWaitMs, firstWaitMs * 2 ** failures) * (0.5 + Math.random() / 2);
   if (error instanceof Fault) return undefined;
   if (!(error instanceof KubeError)) return repeatable && isLost(error) ? backoffMs : undefined;
-  // 429 means that nothing was done, whatever was asked.
-  if (error.code !== 429 && !(repeatable && error.code >= 500)) return undefined;
+  // 429 means that nothing was done, whatever was asked. A 500 without a reason is how the server refuses a manifest that
+  // does not fit the schema: it would refuse it again.
+  const passing = error.code > 500 || (error.code === 500 && error.reason !== "");
+  if (error.code !== 429 && !(repeatable && passing)) return undefined;
   return Math.min(longestWaitMs, Math.max(backoffMs, (error.retryAfterMs ?? 0) * (1 + Math.random() / 4)));
 }
 

@@ -86,7 +86,7 @@ async function readKubeconfig(files: string[], context: string | undefined): Pro
       serverName: text(cluster.value["tls-server-name"]),
       insecure: cluster.value["insecure-skip-tls-verify"] === true || undefined,
       namespace: text(chosen["namespace"]),
-      authorization: authorizationOf(user, name),
+      authorization: authorizationOf(user),
     }),
   };
 }
@@ -102,7 +102,7 @@ async function readFileOf(path: string): Promise<{ file: string; config: Kubecon
   }
 }
 
-function authorizationOf(user: Entry, context: string): ClusterConfig["authorization"] {
+function authorizationOf(user: Entry): ClusterConfig["authorization"] {
   const { value, file } = user;
   const token = text(value["token"]);
   const tokenFile = text(value["tokenFile"]);
@@ -113,7 +113,7 @@ function authorizationOf(user: Entry, context: string): ClusterConfig["authoriza
     const basic = Buffer.from(`${username}:${text(value["password"]) ?? ""}`).toString("base64");
     return () => `Basic ${basic}`;
   }
-  return value["exec"] || value["auth-provider"] ? pluginToken(file, context) : undefined;
+  return value["exec"] || value["auth-provider"] ? pluginToken(value, file) : undefined;
 }
 
 /** Reads the token anew before the old one can have expired. */

@@ -5,7 +5,8 @@ import { Fault } from "#protocol/errors/fault.ts";
 /** The plugin keeps its own cache; asking it this often costs nothing and renews in time. */
 const askAgainMs = 30_000;
 
-export function pluginToken(file: string, context: string): () => string | undefined | Promise<string | undefined> {
+/** @param user of a kubeconfig, with `exec` or `auth-provider`; @param file it stands in, for messages */
+export function pluginToken(user: Record<string, unknown>, file: string): () => string | undefined | Promise<string | undefined> {
   let header: string | undefined;
   let askedAtMs = -Infinity;
   let asking: Promise<string | undefined> | undefined;
@@ -13,8 +14,12 @@ export function pluginToken(file: string, context: string): () => string | undef
   const ask = async () => {
     const { KubeConfig } = await import("@kubernetes/client-node");
     const config = new KubeConfig();
-    config.loadFromFile(file);
-    config.setCurrentContext(context);
+    config.loadFromOptions({
+      clusters: [{ name: "cluster", server: "https://localhost" }],
+      users: [{ name: "user", exec: user["exec"], authProvider: user["auth-provider"] }],
+      contexts: [{ name: "context", cluster: "cluster", user: "user" }],
+      currentContext: "context",
+    });
     return async () => {
       const options: RequestOptions = {};
       await config.applyToHTTPSOptions(options);

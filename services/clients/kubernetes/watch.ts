@@ -34,7 +34,8 @@ export type WatchHandler<T extends Watched> = {
 };
 
 const firstWaitMs = 200;
-const longestWaitMs = 30_000;
+/** Short: whoever waits for a rollout waits for this too, and one watch per kind is little load. */
+const longestWaitMs = 5_000;
 const pageSize = 500;
 /** Each connection ends by itself after 5 to 10 minutes, so that watches spread over API servers again. */
 const shortestS = 300;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { gunzipSync } from "node:zlib";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { extract } from "tar-stream";
 import { writeArchive, type ArchiveEntry } from "./archive.ts";
 
@@ -13,15 +13,25 @@ async function unpack(archive: Uint8Array): Promise<Unpacked[]> {
   const found: Unpacked[] = [];
   for await (const entry of tar) {
     const { name: path, type, mode = 0, uid, gid, uname, gname, mtime } = entry.header;
-    assert.deepEqual({ uid, gid, uname, gname, mtime: mtime?.getTime() }, { uid: 0, gid: 0, uname: "", gname: "", mtime: 0 });
-    found.push({ path, type: String(type), mode, contents: Buffer.concat((await Array.fromAsync(entry)) as Buffer[]).toString("latin1") });
+    assert.deepEqual(
+      { uid, gid, uname, gname, mtime: mtime?.getTime() },
+      { uid: 0, gid: 0, uname: "", gname: "", mtime: 0 },
+    );
+    found.push({
+      path,
+      type: String(type),
+      mode,
+      contents: Buffer.concat((await Array.fromAsync(entry)) as Buffer[]).toString("latin1"),
+    });
   }
   return found;
 }
 
 const segment = fc.oneof(
   fc.constantFrom("a", "a-b", "a.b", "b", "é", "文", "x".repeat(99), "y".repeat(101), " ", "a\nb"),
-  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((name) => !/[/\0]|^\.{1,2}$/.test(name) && name.isWellFormed()),
+  fc
+    .string({ unit: "grapheme", minLength: 1, maxLength: 12 })
+    .filter((name) => !/[/\0]|^\.{1,2}$/.test(name) && name.isWellFormed()),
 );
 const files = fc.uniqueArray(
   fc.record({
@@ -32,8 +42,15 @@ const files = fc.uniqueArray(
   { selector: ({ path }) => path, maxLength: 20 },
 );
 
-const entryOf = ({ path, kind, contents }: { path: string; kind: ArchiveEntry["kind"]; contents: Buffer }): ArchiveEntry =>
-  kind === "directory" ? { path, kind } : { path, kind, read: () => contents };
+const entryOf = ({
+  path,
+  kind,
+  contents,
+}: {
+  path: string;
+  kind: ArchiveEntry["kind"];
+  contents: Buffer;
+}): ArchiveEntry => (kind === "directory" ? { path, kind } : { path, kind, read: () => contents });
 
 test("[SR20] the same files in any order give the same bytes, and unpacking gives them back", () =>
   fc.assert(
@@ -59,7 +76,10 @@ test("[SR20] the same files in any order give the same bytes, and unpacking give
 test("[SR20] entries come as a lexical walk meets them", async () => {
   const paths = ["b", "a-b", "a/z", "a.b", "a/y/1", "a", "a/y", "a/y-1"];
   const archive = await writeArchive(paths.map((path) => ({ path, kind: "directory" })));
-  assert.deepEqual((await unpack(archive)).map(({ path }) => path), ["a", "a/y", "a/y/1", "a/y-1", "a/z", "a-b", "a.b", "b"]);
+  assert.deepEqual(
+    (await unpack(archive)).map(({ path }) => path),
+    ["a", "a/y", "a/y/1", "a/y-1", "a/z", "a-b", "a.b", "b"],
+  );
 });
 
 test("[SR20] the header of the gzip says neither when nor where", async () => {
@@ -72,6 +92,9 @@ test("[SR20] a file that cannot be read ends the archive with its error", async 
   const read = () => {
     throw new RangeError("gone");
   };
-  const entries: ArchiveEntry[] = [{ path: "a", kind: "file", read: () => Buffer.alloc(3_000_000) }, { path: "b", kind: "file", read }];
+  const entries: ArchiveEntry[] = [
+    { path: "a", kind: "file", read: () => Buffer.alloc(3_000_000) },
+    { path: "b", kind: "file", read },
+  ];
   await assert.rejects(writeArchive(entries), /gone/);
 });

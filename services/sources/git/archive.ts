@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { pack as createTar } from "tar-stream";
 
-export type ArchiveEntry = { path: string; kind: "file" | "executable" | "directory"; read?: () => Buffer };
+export type ArchiveEntry = { path: string; kind: "file" | "executable" | "directory"; read?: () => Buffer | Promise<Buffer> };
 
 type Tar = ReturnType<typeof createTar>;
 
@@ -42,12 +42,13 @@ async function addAll(tar: Tar, entries: ArchiveEntry[]): Promise<void> {
   }
 }
 
-function add(tar: Tar, { path, kind, read }: ArchiveEntry): Promise<void> {
+async function add(tar: Tar, { path, kind, read }: ArchiveEntry): Promise<void> {
   const type: "file" | "directory" = kind === "directory" ? "directory" : "file";
   const header = { name: path, type, mode: modes[kind], uid: 0, gid: 0, mtime: new Date(0) };
-  return new Promise((resolve, reject) => {
+  const contents = await read?.();
+  await new Promise<void>((resolve, reject) => {
     const done = (error?: Error | null) => (error ? reject(error) : resolve());
-    if (read) tar.entry(header, read(), done);
+    if (contents) tar.entry(header, contents, done);
     else tar.entry(header, done);
   });
 }

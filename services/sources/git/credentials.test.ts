@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Fault } from "#protocol/errors/fault.ts";
 import { parseAddress, showUrl } from "./address.ts";
 import { readCredentials } from "./credentials.ts";
@@ -17,7 +17,12 @@ const rows = [
   { url: plain, data: { username: "u", password: "p" }, is: basic("u:p") },
   { url: plain, data: { username: "u" }, is: basic("u:") },
   { url: plain, data: { bearerToken: "t" }, is: "Bearer t" },
-  { url: plain, data: { bearerToken: "t", username: "u", password: "p" }, is: "Bearer t", why: "the token comes first" },
+  {
+    url: plain,
+    data: { bearerToken: "t", username: "u", password: "p" },
+    is: "Bearer t",
+    why: "the token comes first",
+  },
   { url: withUser, data: undefined, is: basic("url-user:url/pass") },
   { url: withUser, data: { username: "u", password: "p" }, is: basic("u:p"), why: "the Secret comes first" },
   { url: withUser, data: { username: "u" }, is: basic("u:url/pass"), why: "the URL fills in what is missing" },
@@ -34,7 +39,12 @@ test("[SR9] ca.crt comes before caFile", () => {
   assert.equal(readCredentials(parseAddress(plain), bytes({ caFile: "old" })).ca, "old");
 });
 
-for (const data of [{ password: "p" }, { bearerToken: "two words" }, { bearerToken: "line end\n" }, { bearerToken: "tökén" }])
+for (const data of [
+  { password: "p" },
+  { bearerToken: "two words" },
+  { bearerToken: "line end\n" },
+  { bearerToken: "tökén" },
+])
   test(`[SR9] ${JSON.stringify(data)} is refused`, () =>
     assert.throws(
       () => readCredentials(parseAddress(plain), bytes(data)),
@@ -43,13 +53,22 @@ for (const data of [{ password: "p" }, { bearerToken: "two words" }, { bearerTok
 
 test("[SR9] different credentials are different identities, and an identity tells nothing", () => {
   const of = (data: Record<string, string>) => readCredentials(parseAddress(plain), bytes(data)).identity;
-  const all = [{}, { username: "u", password: "p" }, { username: "u", password: "q" }, { bearerToken: "p" }, { "ca.crt": "p" }, { "tls.key": "p" }];
+  const all = [
+    {},
+    { username: "u", password: "p" },
+    { username: "u", password: "q" },
+    { bearerToken: "p" },
+    { "ca.crt": "p" },
+    { "tls.key": "p" },
+  ];
   assert.equal(new Set(all.map(of)).size, all.length);
   assert.equal(of({ username: "u", password: "p" }), of({ username: "u", password: "p" }));
   for (const data of all) assert.match(of(data), /^[0-9a-f]{64}$/);
 });
 
-const secret = fc.string({ unit: "binary", minLength: 8, maxLength: 40 }).filter((text) => /[^A-Za-z0-9/.:-]/.test(text));
+const secret = fc
+  .string({ unit: "binary", minLength: 8, maxLength: 40 })
+  .filter((text) => /[^A-Za-z0-9/.:-]/.test(text));
 
 test("[SR10] a URL is shown without user, password, query and fragment", () =>
   fc.assert(
@@ -66,13 +85,20 @@ test("[SR10] a URL is shown without user, password, query and fragment", () =>
 
 test("[SR10] what a server says is withheld when it repeats a credential, however it is written", () =>
   fc.assert(
-    fc.property(fc.constantFrom("password", "bearerToken", "both"), secret, fc.string(), fc.string(), (kind, value, before, after) => {
-      const token = value.replaceAll(/[^\x21-\x7e]/g, "x");
-      const data: Record<string, string> = kind === "bearerToken" ? { bearerToken: token } : { username: "u", password: value };
-      const { redact, authorization = "" } = readCredentials(parseAddress(plain), bytes(data));
-      const told = kind === "bearerToken" ? token : value;
-      for (const form of [told, encodeURIComponent(told), JSON.stringify(told), authorization])
-        assert.ok(!redact(`${before}${form}${after}`).includes(form));
-      if (kind !== "bearerToken") assert.equal(redact("repository not found"), "repository not found");
-    }),
+    fc.property(
+      fc.constantFrom("password", "bearerToken", "both"),
+      secret,
+      fc.string(),
+      fc.string(),
+      (kind, value, before, after) => {
+        const token = value.replaceAll(/[^\x21-\x7e]/g, "x");
+        const data: Record<string, string> =
+          kind === "bearerToken" ? { bearerToken: token } : { username: "u", password: value };
+        const { redact, authorization = "" } = readCredentials(parseAddress(plain), bytes(data));
+        const told = kind === "bearerToken" ? token : value;
+        for (const form of [told, encodeURIComponent(told), JSON.stringify(told), authorization])
+          assert.ok(!redact(`${before}${form}${after}`).includes(form));
+        if (kind !== "bearerToken") assert.equal(redact("repository not found"), "repository not found");
+      },
+    ),
   ));

@@ -29,7 +29,9 @@ export function readCredentials({ shown, ...address }: Address, data: Record<str
   if (password && !username)
     throw new Fault("AuthenticationFailed", shown, { detail: "the Secret has a password and no username" });
   if (!/^[\x21-\x7e]*$/.test(bearer))
-    throw new Fault("AuthenticationFailed", shown, { detail: "bearerToken holds a space, a line end or a character outside ASCII" });
+    throw new Fault("AuthenticationFailed", shown, {
+      detail: "bearerToken holds a space, a line end or a character outside ASCII",
+    });
 
   const basic = username && Buffer.from(`${username}:${password}`).toString("base64");
   const authorization = basic ? `Basic ${basic}` : bearer && `Bearer ${bearer}`;
@@ -40,7 +42,9 @@ export function readCredentials({ shown, ...address }: Address, data: Record<str
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
-    identity: createHash("sha256").update(JSON.stringify([authorization, ca, cert, key])).digest("hex"),
+    identity: createHash("sha256")
+      .update(JSON.stringify([authorization, ca, cert, key]))
+      .digest("hex"),
     redact: (text) => (secrets.some((secret) => repeats(text, secret)) ? "(withheld: it repeats a credential)" : text),
   };
 }

@@ -19,7 +19,8 @@ const causes: Record<string, string> = {
   UND_ERR_HEADERS_OVERFLOW: "the answer's headers are too long",
   CERT_HAS_EXPIRED: "TLS: the server's certificate has expired",
   CERT_NOT_YET_VALID: "TLS: the server's certificate is not valid yet",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "TLS: the server's certificate is self-signed; put its authority under ca.crt of the Secret",
+  DEPTH_ZERO_SELF_SIGNED_CERT:
+    "TLS: the server's certificate is self-signed; put its authority under ca.crt of the Secret",
   SELF_SIGNED_CERT_IN_CHAIN: "TLS: the server's authority is not trusted; put it under ca.crt of the Secret",
   UNABLE_TO_GET_ISSUER_CERT: "TLS: the server's authority is not trusted; put it under ca.crt of the Secret",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "TLS: the server's authority is not trusted; put it under ca.crt of the Secret",
@@ -30,7 +31,9 @@ const causes: Record<string, string> = {
 export function explain(error: unknown, shown: string): Fault {
   if (error instanceof Fault) return error;
   const detail = causeOf(error);
-  return detail ? new Fault("UpstreamUnreachable", shown, { detail }) : new Fault("Unexpected", shown, { cause: error });
+  return detail
+    ? new Fault("UpstreamUnreachable", shown, { detail })
+    : new Fault("Unexpected", shown, { cause: error });
 }
 
 function causeOf(error: unknown): string | undefined {

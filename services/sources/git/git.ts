@@ -3,13 +3,12 @@
 import { Fault } from "#protocol/errors/fault.ts";
 import { defineSource, type SourceCall, type SourceKind } from "#services/sources/define.ts";
 import { parseAddress } from "./address.ts";
-import { readCredentials } from "./credentials.ts";
 import { throwIfAborted } from "./failure.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { formatRevision, parseRevision, readReference, type GitSpec } from "./reference.ts";
+import { lookUp } from "./repository.ts";
 import { Threads } from "./threads.ts";
-import type { Remote } from "./transport.ts";
-import { fetchPack, lookUp } from "./upload-pack.ts";
+import { remoteFrom } from "./transport.ts";
 
 export const createGitRepository = ({
   limits = defaultLimits,
@@ -24,23 +23,23 @@ export const createGitRepository = ({
       const { branch, commit } = readReference(call.spec, shown);
       if (commit) return formatRevision(commit, branch);
       const ref = refOf(branch);
-      const head = await lookUp(await remoteOf(call), ref, call.signal);
+      const head = await lookUp(remoteFrom(call.spec.url, await secretOf(call)), ref, call.signal);
       if (!head) throw new Fault("ReferenceMissing", shown, { detail: `the repository has no ${ref}` });
       return formatRevision(head, branch);
     },
 
     async fetch(call) {
-      const remote = await remoteOf(call);
-      const { shown } = remote.address;
-      const reference = readReference(call.spec, shown);
+      const { url, ignore } = call.spec;
+      const { shown } = parseAddress(url);
       const { branch, commit: asked } = parseRevision(call.revision);
-      const wanted = { commit: asked, ref: refOf(branch), pinned: reference.commit !== undefined };
-      const { commit, pack } = await fetchPack(remote, wanted, call.signal, limits.packBytes);
-      const job = { pack: pack.list, commit, limits, shown, ...(call.spec.ignore !== undefined && { ignore: call.spec.ignore }) };
-      const { archive, subject, author, committedAtMs, traceparent } = await threads.snapshot(job, call.signal).catch((error) => {
+      const wanted = { commit: asked, ref: refOf(branch), pinned: readReference(call.spec, shown).commit !== undefined };
+      const secret = await secretOf(call);
+      const job = { url, wanted, limits, ...(secret && { secret }), ...(ignore !== undefined && { ignore }) };
+      const made = await threads.snapshot(job, call.signal).catch((error: unknown) => {
         throwIfAborted(call.signal, shown);
         throw error;
       });
+      const { commit, archive, subject, author, committedAtMs, traceparent } = made;
       return {
         revision: formatRevision(commit, branch),
         archive,
@@ -56,8 +55,4 @@ export const gitRepository = createGitRepository();
 
 const refOf = (branch?: string) => (branch ? `refs/heads/${branch}` : "HEAD");
 
-async function remoteOf({ spec, secret }: SourceCall<GitSpec>): Promise<Remote> {
-  const address = parseAddress(spec.url);
-  const data = spec.secretRef && (await secret(spec.secretRef.name));
-  return { address, credentials: readCredentials(address, data) };
-}
+const secretOf = async ({ spec, secret }: SourceCall<GitSpec>) => spec.secretRef && (await secret(spec.secretRef.name));

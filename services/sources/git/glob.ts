@@ -27,7 +27,7 @@ function matches(tokens: Token[], name: string[]): boolean {
 
 function readTokens(pattern: string[]): Token[] | undefined {
   const tokens: Token[] = [];
-  for (let at = 0; at < pattern.length; ) {
+  for (let at = 0; at < pattern.length;) {
     const character = pattern[at++];
     if (character === "*") tokens.push("*");
     else if (character === "?") tokens.push({ one: () => true });

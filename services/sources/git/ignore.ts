@@ -87,7 +87,8 @@ function restAfterPath(segments: Segments, path: string[]): number | undefined {
     if (text === "**") {
       if (i === segments.length - 1) break;
       anyDepth = true;
-    } else if (text === "") anyDepth = false; // the slash in front, or two of them
+    } else if (text === "")
+      anyDepth = false; // the slash in front, or two of them
     else {
       if (!glob || text.includes("**")) return undefined;
       if (anyDepth) while (at < path.length - 1 && !glob(path[at] ?? "")) at++;

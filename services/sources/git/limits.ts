@@ -6,8 +6,6 @@ export type Limits = {
   /** One object: a file, a directory, a delta. */
   objectBytes: number;
   objects: number;
-  /** Inflated objects kept in memory; others are inflated again when they are needed. */
-  cacheBytes: number;
   /** Files and directories of the commit, including those left out of the archive, and their contents inside it. */
   files: number;
   archivedBytes: number;
@@ -16,14 +14,16 @@ export type Limits = {
   patterns: number;
 };
 
+/** Thrown by whatever finds more than is allowed. */
+export class LimitExceeded extends Error {}
+
 const mebi = 2 ** 20;
 
 export const defaultLimits: Limits = {
-  packBytes: 256 * mebi,
+  packBytes: 128 * mebi,
   unpackedBytes: 1024 * mebi,
   objectBytes: 100 * mebi, // GitHub's own limit for a file
   objects: 500_000,
-  cacheBytes: 64 * mebi,
   files: 50_000, // this and the next two: what a renderer unpacks
   archivedBytes: 200 * mebi,
   pathBytes: 1024,

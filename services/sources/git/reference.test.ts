@@ -18,19 +18,45 @@ const references = [
   { ref: { commit: sha, name: "refs/pull/1/head", tag: "v1", semver: "*" }, is: { branch: undefined, commit: sha } },
 ];
 for (const { ref, is } of references)
-  test(`[SR1] ${JSON.stringify(ref)} is ${JSON.stringify(is)}`, () => assert.deepEqual(readReference({ url, ref }, url), is));
+  test(`[SR1] ${JSON.stringify(ref)} is ${JSON.stringify(is)}`, () =>
+    assert.deepEqual(readReference({ url, ref }, url), is));
 
 for (const ref of [{ tag: "v1" }, { semver: ">=1" }, { name: "refs/heads/main" }, { branch: "main", tag: "v1" }])
   test(`[SR4] ${JSON.stringify(ref)} is not followed yet`, () =>
     assert.throws(() => readReference({ url, ref }, url), code("UnsupportedReference")));
 
-for (const address of ["ssh://git@example.com/shop", "git@example.com:shop", "file:///srv/shop", "git://example.com/shop"])
-  test(`[SR4] ${address} is not followed yet`, () => assert.throws(() => parseAddress(address), code("UnsupportedReference")));
+for (const address of [
+  "ssh://git@example.com/shop",
+  "git@example.com:shop",
+  "file:///srv/shop",
+  "git://example.com/shop",
+])
+  test(`[SR4] ${address} is not followed yet`, () =>
+    assert.throws(() => parseAddress(address), code("UnsupportedReference")));
 
 const impossible = [
-  ...["a b", "a..b", "/a", "a/", "a//b", "a.", ".a", "a/.b", "a.lock", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "@", "a@{1}", "a\nb", "a\x7fb"].map(
-    (branch) => ({ branch }),
-  ),
+  ...[
+    "a b",
+    "a..b",
+    "/a",
+    "a/",
+    "a//b",
+    "a.",
+    ".a",
+    "a/.b",
+    "a.lock",
+    "a~1",
+    "a^",
+    "a:b",
+    "a?",
+    "a*",
+    "a[",
+    "a\\b",
+    "@",
+    "a@{1}",
+    "a\nb",
+    "a\x7fb",
+  ].map((branch) => ({ branch })),
   ...["HEAD", sha.slice(1), `${sha}0`, "g".repeat(40)].map((commit) => ({ commit })),
 ];
 for (const ref of impossible)
@@ -47,5 +73,14 @@ for (const { text, is, why = "" } of revisions)
     assert.deepEqual(parseRevision(text), is);
     assert.equal(formatRevision(is.commit, is.branch), text);
   });
-for (const text of ["", sha, `main@${sha}`, `@sha1:${sha}`, `main@sha1:${sha}0`, `main@sha1:${sha} `, `mainsha1:${sha}`, `main/${sha}`])
+for (const text of [
+  "",
+  sha,
+  `main@${sha}`,
+  `@sha1:${sha}`,
+  `main@sha1:${sha}0`,
+  `main@sha1:${sha} `,
+  `mainsha1:${sha}`,
+  `main/${sha}`,
+])
   test(`[SR2] ${JSON.stringify(text)} is no revision`, () => assert.throws(() => parseRevision(text), RangeError));

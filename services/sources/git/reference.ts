@@ -24,11 +24,13 @@ export function readReference({ ref = {} }: GitSpec, shownUrl: string): Referenc
     throw new Fault("ReferenceMissing", shownUrl, { detail: "spec.ref.branch is not a name Git allows" });
   if (ref.commit) {
     const commit = ref.commit.toLowerCase();
-    if (!isObjectId(commit)) throw new Fault("ReferenceMissing", shownUrl, { detail: "spec.ref.commit is not a full SHA-1" });
+    if (!isObjectId(commit))
+      throw new Fault("ReferenceMissing", shownUrl, { detail: "spec.ref.commit is not a full SHA-1" });
     return { branch, commit };
   }
   for (const kind of ["name", "semver", "tag"] as const)
-    if (ref[kind]) throw new Fault("UnsupportedReference", shownUrl, { detail: `spec.ref.${kind} is not supported yet` });
+    if (ref[kind])
+      throw new Fault("UnsupportedReference", shownUrl, { detail: `spec.ref.${kind} is not supported yet` });
   return { branch: branch ?? defaultBranch };
 }
 

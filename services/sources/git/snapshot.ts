@@ -1,24 +1,25 @@
-/** From a pack to the archive of one commit: all the heavy work of a fetch, meant for a thread of its own. */
+/** Fetches one commit and archives it: all the heavy work of a fetch, meant for a thread of its own. */
+import { readBlob, readCommit, readTree, type PromiseFsClient } from "isomorphic-git";
 import { parseTraceparent } from "#protocol/trace/context.ts";
-import { Fault, type FaultCode } from "#protocol/errors/fault.ts";
+import { Fault } from "#protocol/errors/fault.ts";
 import { writeArchive, type ArchiveEntry } from "./archive.ts";
 import { ignoreFile, ignoreRules } from "./ignore.ts";
-import type { Limits } from "./limits.ts";
-import { readCommit, readTree, subjectOf, type TreeEntry } from "./objects.ts";
-import { LimitExceeded, Pack } from "./pack.ts";
+import { LimitExceeded, type Limits } from "./limits.ts";
+import { fetchCommit, gitdir, gitFault, type Wanted } from "./repository.ts";
+import { remoteFrom, type Remote } from "./transport.ts";
 
 export type SnapshotJob = {
-  /** The pack, in pieces. */
-  pack: Uint8Array<ArrayBuffer>[];
-  commit: string;
+  url: string;
+  /** Data of the Secret. */
+  secret?: Record<string, Uint8Array>;
+  wanted: Wanted;
   /** spec.ignore. */
   ignore?: string;
   limits: Limits;
-  /** The repository, as faults name it. */
-  shown: string;
 };
 
 export type Snapshot = {
+  commit: string;
   archive: Uint8Array<ArrayBuffer>;
   subject: string;
   author: string;
@@ -26,86 +27,117 @@ export type Snapshot = {
   traceparent?: string;
 };
 
-type File = { path: string[]; entry: TreeEntry };
+type File = { path: string[]; kind: "file" | "executable" | "directory" | "link"; oid: string };
 
-/** @throws Fault SourceTooLarge, IgnoreInvalid, or UpstreamUnreachable when the pack is not what was asked for */
-export async function snapshot({ pack: blocks, commit, ignore, limits, shown }: SnapshotJob): Promise<Snapshot> {
+type Repository = { fs: PromiseFsClient; gitdir: string; cache: object };
+
+/** @throws Fault */
+export async function snapshot({ url, secret, wanted, ignore, limits }: SnapshotJob): Promise<Snapshot> {
+  const remote = remoteFrom(url, secret);
   try {
-    const pack = new Pack(Buffer.concat(blocks), limits);
-    const { tree, author, committedAtMs, message } = readCommit(pack.read(commit, "commit"));
-    const files = walk(pack, tree, limits);
-    const ignored = rulesOf(pack, files, ignore, limits, shown);
-    const kept = files.filter(({ path, entry }) => !ignored(path, isDirectory(entry)));
-    checkSize(pack, kept, limits);
-    const archive = await writeArchive(kept.flatMap((file) => archived(pack, file)));
+    const { fs, commit: oid } = await fetchCommit(remote, wanted, new AbortController().signal, limits);
+    const repository = { fs, gitdir, cache: {} };
+    const { commit } = await readCommit({ ...repository, oid });
+    const files = await walk(repository, commit.tree, limits);
+    const ignored = await rulesOf(repository, files, ignore, limits, remote);
+    const kept = files.filter(({ path, kind }) => !ignored(path, kind === "directory"));
+    const archive = await writeArchive(entriesOf(repository, kept, limits));
+    const { author, committer, message } = commit;
     const traceparent = traceparentOf(message);
-    return { archive, subject: subjectOf(message), author, committedAtMs, ...(traceparent && { traceparent }) };
+    return {
+      commit: oid,
+      archive,
+      subject: subjectOf(message),
+      author: `${author.name} <${author.email}>`,
+      committedAtMs: committer.timestamp * 1000,
+      ...(traceparent && { traceparent }),
+    };
   } catch (error) {
-    throw asFault(error, shown);
+    throw asFault(error, remote);
   }
 }
 
 /** Every entry of the commit, parents before children. */
-function walk(pack: Pack, root: string, limits: Limits): File[] {
+async function walk(repository: Repository, root: string, limits: Limits): Promise<File[]> {
   const files: File[] = [];
-  const waiting: { id: string; path: string[]; pathBytes: number }[] = [{ id: root, path: [], pathBytes: 0 }];
+  const waiting = [{ oid: root, path: [] as string[], pathBytes: 0 }];
   for (let next = waiting.pop(); next; next = waiting.pop()) {
-    for (const entry of readTree(pack.read(next.id, "tree"))) {
-      const path = [...next.path, entry.name];
-      const pathBytes = next.pathBytes + Buffer.byteLength(entry.name) + 1;
+    const { tree } = await readTree({ ...repository, oid: next.oid });
+    if (new Set(tree.map(({ path }) => path)).size < tree.length)
+      throw new RangeError("a directory of the commit has the same name twice");
+    for (const { path: name, mode, oid, type } of tree) {
+      const path = [...next.path, name];
+      const pathBytes = next.pathBytes + Buffer.byteLength(name) + 1;
       if (pathBytes > limits.pathBytes) throw new LimitExceeded(`a path is longer than ${limits.pathBytes} bytes`);
-      if (files.push({ path, entry }) > limits.files) throw new LimitExceeded(`the commit has more than ${limits.files} files`);
-      if (entry.kind === "directory") waiting.push({ id: entry.id, path, pathBytes });
+      if (files.push({ path, kind: kindOf(mode), oid }) > limits.files)
+        throw new LimitExceeded(`the commit has more than ${limits.files} files`);
+      if (type === "tree") waiting.push({ oid, path, pathBytes });
     }
   }
   return files;
 }
 
-function rulesOf(pack: Pack, files: File[], own: string | undefined, limits: Limits, shown: string) {
+/** A submodule that is not fetched is an empty directory, as it is in a checkout. */
+function kindOf(mode: string): File["kind"] {
+  if (mode === "040000" || mode === "160000") return "directory";
+  if (mode === "120000") return "link";
+  return Number.parseInt(mode, 8) & 0o111 ? "executable" : "file";
+}
+
+async function rulesOf(repository: Repository, files: File[], own: string | undefined, limits: Limits, remote: Remote) {
   const found = files
-    .filter(({ path, entry }) => path.at(-1) === ignoreFile && isRegular(entry) && !path.includes(".git"))
-    .map(({ path, entry }) => ({ directory: path.slice(0, -1), text: pack.read(entry.id, "blob").toString() }))
-    .sort((a, b) => inWalkOrder(a.directory, b.directory));
+    .filter(({ path, kind }) => path.at(-1) === ignoreFile && kind !== "link" && kind !== "directory")
+    .sort((a, b) => inWalkOrder(a.path.slice(0, -1), b.path.slice(0, -1)));
+  const texts: { directory: string[]; text: string }[] = [];
+  for (const { path, oid } of found) {
+    const { blob } = await readBlob({ ...repository, oid });
+    texts.push({ directory: path.slice(0, -1), text: Buffer.from(blob).toString() });
+  }
   try {
-    return ignoreRules(found, own, limits.patterns);
+    return ignoreRules(texts, own, limits.patterns);
   } catch (error) {
-    throw error instanceof RangeError ? new Fault("IgnoreInvalid", shown, { detail: error.message }) : error;
+    if (!(error instanceof RangeError)) throw error;
+    throw new Fault("IgnoreInvalid", remote.address.shown, { detail: error.message });
   }
 }
 
 /** Later rules win: Flux reads a directory's own file, then its subdirectories by name. */
-function inWalkOrder(a: string[], b: string[]): number {
-  const [left, right] = [a, b].map((path) => Buffer.from(path.join("\0")));
-  return left && right ? Buffer.compare(left, right) : 0;
-}
+const inWalkOrder = (a: string[], b: string[]) => Buffer.compare(Buffer.from(a.join("\0")), Buffer.from(b.join("\0")));
 
-// One small object can stand for any number of files: what counts is what the archive would hold.
-function checkSize(pack: Pack, files: File[], { archivedBytes }: Limits): void {
+/** One small object can stand for any number of files: what counts is what the archive would hold. */
+function entriesOf(repository: Repository, files: File[], { archivedBytes }: Limits): ArchiveEntry[] {
   let size = 0;
-  for (const { entry } of files) if (isRegular(entry)) size += pack.sizeOf(entry.id, "blob");
-  if (size > archivedBytes) throw new LimitExceeded(`the files add up to ${size} bytes`);
+  return files.flatMap(({ path, kind, oid }): ArchiveEntry[] => {
+    const name = path.join("/");
+    if (kind === "link") return [];
+    if (kind === "directory") return [{ path: name, kind }];
+    const read = async () => {
+      const { blob } = await readBlob({ ...repository, oid });
+      size += blob.length;
+      if (size > archivedBytes) throw new LimitExceeded(`the files add up to more than ${archivedBytes} bytes`);
+      return Buffer.from(blob.buffer, blob.byteOffset, blob.byteLength);
+    };
+    return [{ path: name, kind, read }];
+  });
 }
 
-/** Links are left out; a submodule that is not fetched is an empty directory, as it is in a checkout. */
-function archived(pack: Pack, { path, entry: { kind, id } }: File): ArchiveEntry[] {
-  const name = path.join("/");
-  if (kind === "link") return [];
-  if (kind === "directory" || kind === "submodule") return [{ path: name, kind: "directory" }];
-  return [{ path: name, kind, read: () => pack.read(id, "blob") }];
+/** First line, 50 characters and then `...`, as Flux puts it into events (fluxcd/pkg git/git.go ShortMessage). */
+export function subjectOf(message: string): string {
+  const characters = [...(message.split("\n", 1)[0] ?? "")];
+  return characters.length > 50 ? `${characters.slice(0, 50).join("")}...` : characters.join("");
 }
 
-const isRegular = ({ kind }: TreeEntry) => kind === "file" || kind === "executable";
-const isDirectory = ({ kind }: TreeEntry) => kind === "directory" || kind === "submodule";
-
-/** The trailer `Traceparent:` or `Trace-Parent:`; a later one is nearer to this commit than what it merges or quotes. */
+/** The last valid trailer: it is nearer to this commit than what the message merges or quotes. */
 export function traceparentOf(message: string): string | undefined {
-  const values = [...message.matchAll(/^trace-?parent:[ \t]*(\S+)[ \t]*$/gim)].map(([, value = ""]) => value.toLowerCase());
+  const trailers = message.matchAll(/^trace-?parent:[ \t]*(\S+)[ \t]*$/gim);
+  const values = [...trailers].map(([, value = ""]) => value.toLowerCase());
   return values.findLast((value) => parseTraceparent(value) !== undefined);
 }
 
-function asFault(error: unknown, shown: string): Fault {
-  const as = (code: FaultCode) => new Fault(code, shown, { detail: error instanceof Error ? error.message : String(error) });
-  if (error instanceof LimitExceeded) return as("SourceTooLarge");
-  if (error instanceof RangeError) return as("UpstreamUnreachable");
-  return Fault.from(error, shown);
+function asFault(error: unknown, remote: Remote): Fault {
+  const { shown } = remote.address;
+  if (error instanceof LimitExceeded) return new Fault("SourceTooLarge", shown, { detail: error.message });
+  if (error instanceof Error && "code" in error && error.code === "NotFoundError")
+    return new Fault("UpstreamUnreachable", shown, { detail: "the pack is incomplete: an object is missing" });
+  return gitFault(error, remote);
 }

@@ -1,4 +1,7 @@
-/** From time to columns. A long stretch in which nothing ran (a commit pushed days later) is cut out, so that the rest stays readable. */
+/**
+ * From time to columns. A long stretch in which nothing ran (a commit pushed days later) is cut out, so that the rest
+ * stays readable.
+ */
 
 export type Interval = { startMs: number; endMs: number };
 export type Axis = Interval & {

@@ -17,13 +17,16 @@ export function duration(ms: number): string {
 
 const pad = (value: number) => String(value).padStart(2, "0");
 
+// Control characters, and the marks that change the direction of text.
+// eslint-disable-next-line no-control-regex -- they are what is looked for
+const commanding = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+/g;
+
 /**
- * One line that cannot command the terminal: names, messages and commit subjects are written by strangers, and an escape
- * sequence in them could retitle the window or hide text. Direction marks go too: they can make text read differently.
+ * One line that cannot command the terminal: names, messages and commit subjects are written by strangers, and an
+ * escape sequence in them could retitle the window or hide text, a direction mark make it read differently.
  */
 export const printable = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+/g, " ").trim();
+  text.replace(commanding, " ").replace(/ {2,}/g, " ").trim();
 
 /** Cut to a width, with an ellipsis. */
 export const fit = (text: string, width: number): string =>

@@ -19,26 +19,57 @@ export type Glyphs = {
 };
 
 export const unicode: Glyphs = {
-  leaf: "█", ends: ["▏", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"], busy: "━", idle: "┄", cut: "╱",
-  tee: "├─ ", corner: "└─ ", pipe: "│  ", space: "   ", failed: "✗", open: "◌", done: "✓", edge: "│",
+  leaf: "█",
+  ends: ["▏", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"],
+  busy: "━",
+  idle: "┄",
+  cut: "╱",
+  tee: "├─ ",
+  corner: "└─ ",
+  pipe: "│  ",
+  space: "   ",
+  failed: "✗",
+  open: "◌",
+  done: "✓",
+  edge: "│",
 };
 
 export const ascii: Glyphs = {
-  leaf: "#", ends: ["#"], busy: "=", idle: "-", cut: "/",
-  tee: "|- ", corner: "`- ", pipe: "|  ", space: "   ", failed: "x", open: "~", done: "*", edge: "|",
+  leaf: "#",
+  ends: ["#"],
+  busy: "=",
+  idle: "-",
+  cut: "/",
+  tee: "|- ",
+  corner: "`- ",
+  pipe: "|  ",
+  space: "   ",
+  failed: "x",
+  open: "~",
+  done: "*",
+  edge: "|",
 };
 
 export type Tone = "strong" | "dim" | "bad" | "good" | "plain" | "fetch" | "build" | "apply" | "health" | "wait";
 
 const styles = {
-  strong: "bold", dim: "dim", bad: "redBright", good: "green", fetch: "cyan", build: "blueBright",
-  apply: "green", health: "yellow", wait: "gray",
+  strong: "bold",
+  dim: "dim",
+  bad: "redBright",
+  good: "green",
+  fetch: "cyan",
+  build: "blueBright",
+  apply: "green",
+  health: "yellow",
+  wait: "gray",
 } as const satisfies Partial<Record<Tone, Parameters<typeof styleText>[0]>>;
 
 export type Paint = (tone: Tone, text: string) => string;
 
-export const painter = (colour: boolean): Paint => (tone, text) =>
-  colour && tone !== "plain" && text !== "" ? styleText(styles[tone], text, { validateStream: false }) : text;
+export const painter =
+  (colour: boolean): Paint =>
+  (tone, text) =>
+    colour && tone !== "plain" && text !== "" ? styleText(styles[tone], text, { validateStream: false }) : text;
 
 /** One colour per sort of step, so that the eye finds them again in every trace. */
 export function toneOf(step: string): Tone {

@@ -1,0 +1,85 @@
+/** A shell for tests: keeps what is printed, has a clock of its own, and a cluster and an API in memory. */
+import type { StoredSpan, TraceEntry } from "#protocol/trace/span.ts";
+import type { Api } from "./api.ts";
+import type { Cluster, FluxObject } from "./cluster.ts";
+import type { ResourceKind } from "./resources.ts";
+import type { Shell } from "./shell.ts";
+
+export type Patch = { kind: string; namespace: string; name: string; change: object };
+
+export class FakeShell implements Shell {
+  readonly columns = 80;
+  readonly colour = false;
+  readonly unicode = false;
+  env: Record<string, string> = {};
+  stdout = "";
+  stderr = "";
+  opened: object[] = [];
+  closed = 0;
+  readonly patches: Patch[] = [];
+  /** By kind; a kind that is absent is one that the cluster does not know. */
+  objects: Record<string, FluxObject[]> = { GitRepository: [], Kustomization: [] };
+  entries: TraceEntry[] = [];
+  spans: StoredSpan[] = [];
+  readonly asked: string[] = [];
+  /** Called at each look at an object: a controller that answers, or does not. */
+  controller: (object: FluxObject, nowMs: number) => void = () => {};
+  private clockMs = 1_700_000_000_000;
+
+  print = (text: string): void => void (this.stdout += text);
+  say = (text: string): void => void (this.stderr += `${text}\n`);
+  nowMs = (): number => this.clockMs;
+  sleep = (ms: number): Promise<void> => {
+    this.clockMs += ms;
+    return Promise.resolve();
+  };
+
+  openCluster = (options: object): Promise<Cluster> => {
+    this.opened.push(options);
+    const find = ({ kind }: ResourceKind, namespace: string, name: string) =>
+      this.objects[kind]?.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
+    return Promise.resolve({
+      get: (kind, { namespace, name }) => {
+        const object = find(kind, namespace, name);
+        if (object) this.controller(object, this.clockMs);
+        return Promise.resolve(object && structuredClone(object));
+      },
+      list: (kind, namespace) =>
+        Promise.resolve(
+          this.objects[kind.kind]?.filter(
+            ({ metadata }) => namespace === undefined || metadata.namespace === namespace,
+          ),
+        ),
+      patch: (kind, { namespace, name }, change) => {
+        this.patches.push({ kind: kind.kind, namespace, name, change });
+        const object = find(kind, namespace, name)!;
+        const { metadata, spec } = change as {
+          metadata?: { annotations: Record<string, string> };
+          spec?: { suspend: boolean };
+        };
+        if (metadata) object.metadata.annotations = { ...object.metadata.annotations, ...metadata.annotations };
+        if (spec)
+          Object.assign(object, {
+            spec: { ...object.spec, ...spec },
+            metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
+          });
+        return Promise.resolve(structuredClone(object));
+      },
+      close: () => Promise.resolve(void this.closed++),
+    } satisfies Cluster);
+  };
+
+  openApi = (options: object): Promise<Api> => {
+    this.opened.push(options);
+    const answer = (question: string) => {
+      this.asked.push(question);
+      return Promise.resolve(this.entries);
+    };
+    return Promise.resolve({
+      tracesOfCommit: (commit) => answer(`commit ${commit}`),
+      tracesOfUnit: (unit) => answer(`unit ${unit}`),
+      recentTraces: () => answer("recent"),
+      spans: (traceId) => Promise.resolve(this.spans.filter((span) => span.traceId === traceId)),
+    } satisfies Api);
+  };
+}

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { WantedStatus } from "#machines/rules/status.ts";
+import type { Clock } from "#services/store/clock.ts";
+import { StatusWriter } from "./status-writer.ts";
+
+const key = { kind: "kustomization", namespace: "apps", name: "shop" };
+const said = (message: string): WantedStatus => ({ handledAt: "", conditions: [{ type: "Ready", status: "True", reason: "Succeeded", message }] });
+
+/** Virtual time, one object, and a list of what was sent. */
+function bench(outcomes: ("sent" | "conflict" | "down")[] = []) {
+  let nowMs = 0;
+  const agenda: { dueMs: number; run: () => void }[] = [];
+  const clock: Clock = {
+    nowMs: () => nowMs, monoMs: () => nowMs,
+    at(dueMs, run) {
+      const entry = { dueMs, run };
+      agenda.push(entry);
+      return () => { if (agenda.includes(entry)) agenda.splice(agenda.indexOf(entry), 1); };
+    },
+  };
+  const sent: string[] = [];
+  const state = { wanted: said("one"), rereads: 0 };
+  const writer = new StatusWriter({
+    clock,
+    wanted: () => ({ status: state.wanted, generation: 1, busy: false }),
+    live: () => ({ metadata: { name: "shop" } }),
+    reread: async () => { state.rereads++; return { metadata: { name: "shop" } }; },
+    patch: async (_key, _live, patch) => {
+      const outcome = outcomes.shift() ?? "sent";
+      if (outcome === "down") throw new TypeError("no answer");
+      if (outcome === "sent") sent.push((patch["conditions"] as { message: string }[])[0]?.message ?? "");
+      return outcome === "sent";
+    },
+    artifactUrl: (path) => path,
+    failed: () => undefined,
+  });
+  const run = async (untilMs: number) => {
+    for (;;) {
+      const next = agenda.toSorted((a, b) => a.dueMs - b.dueMs)[0];
+      if (!next || next.dueMs > untilMs) break;
+      agenda.splice(agenda.indexOf(next), 1);
+      nowMs = next.dueMs;
+      next.run();
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+    nowMs = untilMs;
+  };
+  return { writer, sent, state, run };
+}
+
+test("[WK6] progress that ends quickly is never shown", async () => {
+  const { writer, sent, state, run } = bench();
+  writer.touch(key, true);
+  await run(300);
+  assert.deepEqual(sent, []);
+  state.wanted = said("done");
+  writer.touch(key, false);
+  await run(2_000);
+  assert.deepEqual(sent, ["done"]);
+});
+
+test("[WK6] progress that lasts is shown, as it is by then", async () => {
+  const { writer, sent, state, run } = bench();
+  writer.touch(key, true);
+  state.wanted = said("still at it");
+  await run(800);
+  assert.deepEqual(sent, ["still at it"]);
+});
+
+test("[WK7] a conflict is written again from the newer object", async () => {
+  const { writer, sent, state, run } = bench(["conflict", "conflict"]);
+  writer.touch(key, false);
+  await run(10);
+  assert.deepEqual(sent, ["one"]);
+  assert.equal(state.rereads, 2);
+});
+
+test("[WK7] a write that fails is made later", async () => {
+  const { writer, sent, run } = bench(["down", "down"]);
+  writer.touch(key, false);
+  await run(900);
+  assert.deepEqual(sent, []);
+  await run(5_000);
+  assert.deepEqual(sent, ["one"]);
+});

@@ -1,0 +1,217 @@
+/** What must hold at every moment of a simulated life, and what must hold once it is calm. Ids: docs/spec. */
+import { inventoryId } from "#machines/rules/inventory.ts";
+import type { KustomizationContext } from "#machines/kustomization/machine.ts";
+import type { SourceContext } from "#machines/source/machine.ts";
+import { finalizer, labels } from "#protocol/api/annotations.ts";
+import type { Notice } from "#protocol/messages/notice.ts";
+import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject } from "#protocol/names/subject.ts";
+import { ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import type { Stored } from "#services/store/log.ts";
+import type { EffectCall, Transition } from "#services/worker/host.ts";
+import type { By, Change, SimulatedKube } from "./kube.ts";
+import type { MemoryStream } from "./memory-log.ts";
+import type { Process } from "./time.ts";
+import { indexOf, type Upstream } from "./upstream.ts";
+
+export type Observed = {
+  readonly process: Process;
+  readonly claimed: boolean;
+  readonly cell: { holds(): boolean };
+  readonly host: { record(key: ActorKey): ActorRecord | undefined };
+};
+
+export type CheckPorts = {
+  stream: MemoryStream;
+  kube: SimulatedKube;
+  upstream: Upstream;
+  nowMs(): number;
+  workers(): Iterable<Observed>;
+  violated(rule: string, text: string): void;
+};
+
+const graceMs = 5_000;
+
+export class Checks {
+  readonly ports: CheckPorts;
+  /** Notices that were kept and are still to be told: `<actor> <n>`. */
+  readonly untold = new Set<string>();
+  readonly durable = new Map<string, ActorRecord>();
+  private readonly owners = new Map<number, { worker: string; epoch: number }>();
+  private readonly serials = new Map<string, number>();
+  private readonly runs = new Set<string>();
+  private readonly epochs = new Map<string, number>();
+  private readonly working = new Map<string, { call: EffectCall; abortedMs: number | undefined }[]>();
+  /** Actors that were given something since their last decision. */
+  private readonly given = new Set<string>();
+
+  constructor(ports: CheckPorts) {
+    this.ports = ports;
+    ports.stream.watch((batch, writer) => this.stored(batch, writer));
+    ports.kube.watch((change) => this.changed(change));
+  }
+
+  owner(key: ActorKey): string | undefined {
+    return this.owners.get(partitionOf(key))?.worker;
+  }
+
+  /** Something from outside is on its way to the actor. */
+  delivered(key: ActorKey): void {
+    this.given.add(actorId(key));
+  }
+
+  private stored(batch: Stored[], writer: string): void {
+    for (const { subject: name, data, headers } of batch)
+      if (name.endsWith(".own")) this.owned(parseOwn(name), data);
+      else if (isSnapshot(name) && writer !== "") this.recorded(parseSnapshot(name), data, Number(headers["sim-serial"]), writer, batch);
+  }
+
+  private owned(partition: number, data: string): void {
+    const { worker, epoch } = ownRecord.parse(JSON.parse(data));
+    const before = this.owners.get(partition);
+    this.expect(!before || epoch > before.epoch, "OW2", () => `partition ${partition}: epoch ${epoch} after ${before?.epoch}`);
+    this.owners.set(partition, { worker, epoch });
+  }
+
+  private recorded(key: ActorKey, data: string, serial: number, writer: string, batch: Stored[]): void {
+    const id = actorId(key);
+    const owner = this.owner(key);
+    this.expect(owner === writer, "OW1", () => `${writer} wrote the record of ${id}, which ${owner} owns`);
+    const last = `${writer} ${id}`;
+    this.expect(serial > (this.serials.get(last) ?? 0), "OW4", () => `a write of ${id} that was given up landed after a later one`);
+    this.serials.set(last, serial);
+    const before = this.durable.get(id);
+    if (data === "") {
+      this.durable.delete(id);
+      for (const run of this.runs) if (run.startsWith(`${id} `)) this.runs.delete(run);
+      return;
+    }
+    const record = parseActorRecord(JSON.parse(data));
+    this.durable.set(id, record);
+    for (const { attempt } of record.runs) this.runs.add(`${id} ${attempt}`);
+    for (const { n } of record.outbox) if (!before?.outbox.some((known) => known["n"] === n)) this.untold.add(`${id} ${String(n)}`);
+    if (key.kind === "gitrepository") this.announced(id, before, record, batch);
+    const [was, is] = [before, record].map((each) => (each?.snapshot.context as { handledAt?: string } | undefined)?.handledAt ?? "");
+    this.expect((is ?? "") >= (was ?? ""), "RC4", () => `${id}: handled ${is} after ${was}`);
+  }
+
+  private announced(id: string, before: ActorRecord | undefined, after: ActorRecord, batch: Stored[]): void {
+    const [was, is] = [before, after].map((record) => (record?.snapshot.context as unknown as SourceContext | undefined)?.artifact);
+    if (!is || was?.storedAt === is.storedAt && was.revision === is.revision) return;
+    this.expect(indexOf(is.revision) >= indexOf(was?.revision ?? ""), "RC1", () => `${id}: ${is.revision} announced after ${was?.revision}`);
+    const hinted = new Set(batch.filter(({ subject: name }) => name.includes(".mbx.")).map(({ subject: name }) => actorId(parseMailbox(name).key)));
+    for (const [consumer, record] of this.durable) {
+      const { facts } = record.snapshot.context as { facts?: { source?: string } | null };
+      const knows = facts?.source === id && record.snapshot["value"] !== "waiting" && record.snapshot.status === "active";
+      if (knows && before) this.expect(hinted.has(consumer) || this.isYoung(consumer), "OW7", () => `${id} announced ${is.revision} without a word to ${consumer}`);
+    }
+  }
+
+  // The host learns of a decision a moment after the log.
+  private isYoung(consumer: string): boolean {
+    return ![...this.ports.workers()].some(({ host }) => {
+      const { facts } = (host.record(parseActorId(consumer))?.snapshot.context ?? {}) as { facts?: object | null };
+      return Boolean(facts);
+    });
+  }
+
+  private changed({ verb, path, before, after, by }: Change): void {
+    const object = after ?? before;
+    if (!object || object.apiVersion !== "v1" || by.worker === "somebody") return;
+    const { unit = "", epoch = 0, purpose, revision = "" } = by;
+    this.expect(object.metadata.labels?.[labels.ownerName] !== undefined, "OW10", () => `${by.worker} touched ${path}, which is not ours`);
+    this.expect(purpose !== "update" || verb === "update", "OW10", () => `an update of ${path} brought it back from the dead`);
+    this.expect(purpose !== "create" || verb === "create", "OW10", () => `a creation of ${path} overwrote it`);
+    this.expect(epoch >= (this.epochs.get(path) ?? 0), "OW11", () => `${path}: epoch ${epoch} after ${this.epochs.get(path)}`);
+    this.epochs.set(path, Math.max(epoch, this.epochs.get(path) ?? 0));
+    const id = inventoryId({ namespace: object.metadata.namespace ?? "", name: object.metadata.name, group: "", kind: object.kind });
+    if (verb === "create") this.expect(this.isNoted(unit, id), "OW12", () => `${path} was created before the record of ${unit} named it`);
+    if (purpose === "prune") {
+      const wanted = this.ports.upstream.objects(indexOf(revision), parseActorId(unit).name, "apps");
+      const named = wanted?.some((each) => each.object.metadata.name === object.metadata.name);
+      this.expect(wanted !== undefined && !named, "RC12", () => `${path} was pruned although ${revision} ${wanted ? "has it" : "does not build"}`);
+    }
+    if (purpose === "remove") {
+      const flux = this.ports.kube.get(pathOfUnit(unit));
+      const { deletionTimestamp } = flux?.metadata ?? {};
+      const { suspend, prune } = (flux?.["spec"] ?? {}) as { suspend?: boolean; prune?: boolean };
+      this.expect(deletionTimestamp !== undefined && !suspend && prune === true, "RC14", () => `${path} was removed though ${unit} does not ask for it`);
+    }
+  }
+
+  private isNoted(unit: string, id: string): boolean {
+    return listOf(this.durable.get(unit)).some((entry) => entry.id === id);
+  }
+
+  /** A write is about to leave a worker. */
+  sent(worker: Observed, by: By): void {
+    const name = worker.process.name;
+    for (const other of this.ports.workers())
+      if (other !== worker && other.claimed && other.process.state === "running" && other.cell.holds())
+        this.expect(!worker.cell.holds(), "OW3", () => `${name} and ${other.process.name} both hold the lease`);
+    if (!by.unit || by.attempt === undefined) return;
+    const key = parseActorId(by.unit);
+    const owner = this.owner(key);
+    this.expect(owner === name, "OW9", () => `${name} writes for ${by.unit}, which ${owner} owns`);
+    this.expect(this.runs.has(`${by.unit} ${by.attempt}`), "OW13", () => `${by.unit}: run ${by.attempt} acts before it is kept`);
+    const runs = worker.host.record(key)?.runs ?? [];
+    this.expect(runs.some(({ attempt }) => attempt === by.attempt), "OW14", () => `${by.unit}: run ${by.attempt} acts though nobody waits for it`);
+    const { finalizers = [] } = this.ports.kube.get(pathOfUnit(by.unit))?.metadata ?? {};
+    this.expect(finalizers.includes(finalizer), "RC13", () => `${by.unit} writes without its finalizer`);
+  }
+
+  performing(worker: Observed, src: string, call: EffectCall): () => void {
+    const id = `${worker.process.name} ${actorId(call.key)}`;
+    const { facts } = call.context as { facts?: { suspended: boolean; finalizer: boolean } | null };
+    this.expect(!facts?.suspended || src === "remove", "RC6", () => `${id}: ${src} though it is suspended`);
+    const mine = { call, abortedMs: undefined as number | undefined };
+    const others = this.working.get(id) ?? [];
+    for (const other of others)
+      this.expect(other.abortedMs !== undefined && this.ports.nowMs() - other.abortedMs >= graceMs, "OW16", () => `${id}: ${src} beside ${other.call.run.src}`);
+    this.working.set(id, [...others, mine]);
+    call.signal.addEventListener("abort", () => { mine.abortedMs = this.ports.nowMs(); });
+    return () => { this.working.set(id, (this.working.get(id) ?? []).filter((each) => each !== mine)); };
+  }
+
+  kept({ key, before, after, nowMs }: Transition): void {
+    const id = actorId(key);
+    const state = String(after.snapshot["value"]);
+    const { facts } = after.snapshot.context as { facts?: { invalid?: unknown } | null };
+    const idle = after.runs.length === 0 && after.timers.length === 0;
+    const mayRest = ["waiting", "suspended", "gone"].includes(state) || facts?.invalid !== undefined;
+    this.expect(!idle || mayRest, "RT5", () => `${id} in ${state} has no run and no timer`);
+    this.expect(state !== "suspended" || idle, "RC6", () => `${id} is suspended and goes on`);
+    const moved = before.snapshot["value"] !== after.snapshot["value"] && before.runs.length === 0 && before.timers.length > 0;
+    const due = before.timers.some(({ dueMs }) => dueMs <= nowMs);
+    this.expect(!moved || due || this.given.has(id), "OW15", () => `${id} left ${String(before.snapshot["value"])} before its time`);
+    this.given.delete(id);
+  }
+
+  told(key: ActorKey, { n }: Notice & { n: number }): void {
+    this.untold.delete(`${actorId(key)} ${n}`);
+  }
+
+  expect(holds: boolean, rule: string, text: () => string): void {
+    if (!holds) this.ports.violated(rule, text());
+  }
+}
+
+/** Everything the record of a unit knows of. */
+export function listOf(record: ActorRecord | undefined): { id: string }[] {
+  const { inventory = [], leftovers = [], intended = [] } = (record?.snapshot.context ?? {}) as unknown as Partial<KustomizationContext>;
+  return [...inventory, ...leftovers, ...intended];
+}
+
+export function pathOfUnit(unit: string): string {
+  const { kind, namespace, name } = parseActorId(unit);
+  return `${kind === "kustomization" ? "Kustomization" : "GitRepository"}/${namespace}/${name}`;
+}
+
+/** Hints that lie in the log and that their actor has not taken. */
+export function untaken(stream: MemoryStream, worker: Observed): string[] {
+  return stream.newest(subject.everyMailbox).flatMap(({ subject: name, sequence }) => {
+    const { key, hint } = parseMailbox(name);
+    const record = worker.host.record(key);
+    return record && (record.seen[hint] ?? 0) < sequence ? [`${actorId(key)} has not taken ${hint} ${sequence}`] : [];
+  });
+}
