@@ -4,11 +4,11 @@
  */
 import { assign, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
-import { contestedMs, jitteredMs } from "#machines/rules/backoff.ts";
+import { contestedMs, jitteredMs, retryMs } from "#machines/rules/backoff.ts";
 import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
 import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
 import { busy } from "#machines/step.ts";
-import { faults, type FaultData } from "#protocol/errors/fault.ts";
+import { faults, isPassing, type FaultData } from "#protocol/errors/fault.ts";
 import type {
   ApplyOutcome, ApplyScope, BuildOutcome, Change, InventoryEntry, PruneOutcome, SourceFound,
 } from "#protocol/messages/kustomization.ts";
@@ -39,6 +39,8 @@ export type KustomizationContext = {
   handling: string;
   handledAt: string;
   fault: FaultData | null;
+  /** Consecutive runs that ended in a fault. */
+  failures: number;
   /** A hint came while busy: look once more. */
   stale: boolean;
   /** A watch reported an applied object that is no longer as applied. */
@@ -96,7 +98,7 @@ export const kustomization = setup({
   },
   delays: {
     interval: ({ context }) => jitteredMs(context.facts?.intervalMs ?? 600_000, context.key),
-    retry: ({ context }) => context.facts?.retryMs ?? 600_000,
+    retry: ({ context: { facts, fault, failures } }) => retryMs(facts?.retryMs ?? 600_000, fault !== null && isPassing(fault.code), failures),
     contest: ({ context }) => contestedMs(context.corrections),
     dependency: 30_000, // Flux's --requeue-dependency
     removal: ({ context }) => Math.min(context.facts?.retryMs ?? 60_000, 60_000),
@@ -149,7 +151,7 @@ export const kustomization = setup({
   id: "kustomization",
   context: ({ input }) => ({
     ...input, facts: null, source: null, traceparent: "", build: null, appliedKey: "", inventory: [], leftovers: [], intended: [], changes: [],
-    scope: "changed", attempted: "", applied: "", observedGeneration: -1, handling: "", handledAt: "", fault: null, stale: false,
+    scope: "changed", attempted: "", applied: "", observedGeneration: -1, handling: "", handledAt: "", fault: null, failures: 0, stale: false,
     drifted: false, corrections: 0,
   }),
   initial: "waiting",
@@ -298,7 +300,7 @@ export const kustomization = setup({
       entry: [
         "endHandling",
         assign(({ context: c }) => ({
-          fault: null, changes: [], applied: c.source?.revision ?? "", observedGeneration: c.facts?.generation ?? -1,
+          fault: null, failures: 0, changes: [], applied: c.source?.revision ?? "", observedGeneration: c.facts?.generation ?? -1,
         })),
       ],
       always: [again, { guard: "drifted", target: "contested" }],

@@ -41,3 +41,12 @@ const freeCorrections = 3;
  */
 export const contestedMs = (corrections: number): number =>
   corrections <= freeCorrections ? 0 : backoffMs(corrections - freeCorrections);
+
+const longestPassingMs = 60_000;
+
+/**
+ * When a unit that failed is tried again, in milliseconds: after its own retry interval, as in Flux (flux.md 2.6, 17);
+ * after a short and widening wait when the failure passes by itself, such as an API server that restarts.
+ */
+export const retryMs = (intervalMs: number, passing: boolean, failures: number): number =>
+  passing ? Math.min(intervalMs, longestPassingMs, backoffMs(Math.max(1, failures))) : intervalMs;

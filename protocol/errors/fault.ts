@@ -3,7 +3,13 @@
 /** What the actor does next: try again later, wait for something named, or stall until the object changes. */
 export type Remedy = "retry" | "wait" | "stall";
 
-type Entry = { remedy: Remedy; reason: string; help: string };
+type Entry = {
+  remedy: Remedy;
+  reason: string;
+  help: string;
+  /** It passes without anybody's doing: tried again within seconds, not only after the object's retry interval. */
+  passing?: true;
+};
 
 /** `reason` is the condition reason a Flux user knows (flux.md 0.2). docs/reference/faults.md is generated from this list. */
 export const faults = {
@@ -17,11 +23,11 @@ export const faults = {
   SourceTooLarge: { remedy: "retry", reason: "ArchiveOperationFailed", help: "narrow the source with spec.ignore, or raise the worker's limits" },
   IgnoreInvalid: { remedy: "stall", reason: "SourceIgnoreError", help: "correct spec.ignore or .sourceignore: gitignore syntax" },
   TimedOut: { remedy: "retry", reason: "GitOperationFailed", help: "raise spec.timeout, or find out why the server is slow" },
-  StorageFailed: { remedy: "retry", reason: "StorageOperationFailed", help: "the artifact store did not answer; it is tried again" },
+  StorageFailed: { remedy: "retry", passing: true, reason: "StorageOperationFailed", help: "the artifact store did not answer; it is tried again" },
   // kustomizations: inputs
   SourceMissing: { remedy: "retry", reason: "ArtifactFailed", help: "create the source named in spec.sourceRef, or correct the reference" },
   ArtifactMissing: { remedy: "wait", reason: "ArtifactFailed", help: "the source has no artifact yet" },
-  ArtifactCorrupt: { remedy: "retry", reason: "ArtifactFailed", help: "the artifact does not match its digest or is not a safe archive; the source stores it anew" },
+  ArtifactCorrupt: { remedy: "retry", passing: true, reason: "ArtifactFailed", help: "the artifact does not match its digest or is not a safe archive; the source stores it anew" },
   ArtifactPathMissing: { remedy: "retry", reason: "ArtifactFailed", help: "check spec.path: a directory relative to the root of the source" },
   DependencyNotReady: { remedy: "wait", reason: "DependencyNotReady", help: "an object in spec.dependsOn is not Ready" },
   AccessDenied: { remedy: "stall", reason: "AccessDenied", help: "references across namespaces are locked down" },
@@ -37,14 +43,14 @@ export const faults = {
   ObjectImmutable: { remedy: "retry", reason: "ReconciliationFailed", help: "an immutable field changed; set spec.force to recreate the object" },
   ObjectForbidden: { remedy: "retry", reason: "ReconciliationFailed", help: "the worker's account may not do this; extend its role" },
   ApplyFailed: { remedy: "retry", reason: "ReconciliationFailed", help: "the API server did not accept the change; it is tried again" },
-  ApplyConflict: { remedy: "retry", reason: "ReconciliationFailed", help: "the object changed while it was applied; it is planned again" },
+  ApplyConflict: { remedy: "retry", passing: true, reason: "ReconciliationFailed", help: "the object changed while it was applied; it is planned again" },
   PruneFailed: { remedy: "retry", reason: "PruneFailed", help: "an object could not be deleted; it stays in the inventory and is tried again" },
   HealthCheckFailed: { remedy: "retry", reason: "HealthCheckFailed", help: "look at the named objects and their events" },
   // shared
   ObjectGone: { remedy: "wait", reason: "NotFound", help: "the object was deleted meanwhile" },
   InvalidObject: { remedy: "stall", reason: "InvalidObject", help: "correct the named field" },
-  ClusterUnreachable: { remedy: "retry", reason: "ReconciliationFailed", help: "the API server gave no answer; it is tried again" },
-  LeaseLost: { remedy: "retry", reason: "ReconciliationFailed", help: "this worker may not write now: its lease ran out" },
+  ClusterUnreachable: { remedy: "retry", passing: true, reason: "ReconciliationFailed", help: "the API server gave no answer; it is tried again" },
+  LeaseLost: { remedy: "retry", passing: true, reason: "ReconciliationFailed", help: "this worker may not write now: its lease ran out" },
   NatsServerMissing: { remedy: "retry", reason: "Unexpected", help: "run npm run setup, name a binary in FLOTILLA_NATS_SERVER, or pass --nats with the URL of a NATS you run" },
   NatsUnreachable: { remedy: "retry", reason: "Unexpected", help: "check --nats and that the server runs with JetStream" },
   RecordUnreadable: { remedy: "stall", reason: "Quarantined", help: "the stored record is damaged; it was set aside and the object is reconciled afresh" },
@@ -52,6 +58,9 @@ export const faults = {
 } as const satisfies Record<string, Entry>;
 
 export type FaultCode = keyof typeof faults;
+
+/** Whether a failure passes without anybody's doing. */
+export const isPassing = (code: FaultCode): boolean => (faults[code] as Entry).passing === true;
 
 /** What crosses the wire and rests in a record. */
 export type FaultData = { code: FaultCode; subject: string; detail?: string };

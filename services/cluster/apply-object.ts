@@ -54,7 +54,7 @@ export type Look =
 
 /** A live object of the same second could have been written after its time was taken. */
 const clockGrainMs = 2_000;
-const mostReplans = 5;
+const mostReplans = 20;
 const replanMs = 20;
 const servedWithinMs = 10_000;
 

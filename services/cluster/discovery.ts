@@ -31,6 +31,9 @@ export type Discovery = {
 
 /** A missing kind is not asked for again sooner, so that a broken manifest costs no request per reconcile. */
 const missMs = 3_000;
+const mostMissed = 1_000;
+/** What may become a path to ask: `v1`, `apps/v1`. Anything else a manifest names is no kind, and no request either. */
+const shapeOfVersion = /^(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\/)?v[a-z0-9]+$/;
 
 export function createDiscovery(client: KubeClient, nowMs: () => number = () => performance.now()): Discovery {
   const known = new Map<string, Map<string, Resource>>(); // by API version, then kind
@@ -59,9 +62,11 @@ export function createDiscovery(client: KubeClient, nowMs: () => number = () => 
     const found = known.get(apiVersion)?.get(kind);
     if (found) return found;
     const key = `${apiVersion} ${kind}`;
+    if (!shapeOfVersion.test(apiVersion)) return undefined;
     if (nowMs() - (missedAtMs.get(key) ?? -Infinity) < missMs) return undefined;
     await ask(apiVersion);
     const late = known.get(apiVersion)?.get(kind);
+    if (missedAtMs.size >= mostMissed) missedAtMs.clear();
     if (late) missedAtMs.delete(key);
     else missedAtMs.set(key, nowMs());
     return late;
@@ -97,10 +102,21 @@ export function createDiscovery(client: KubeClient, nowMs: () => number = () => 
   };
 }
 
-/** The path of one object, or of all of its kind when `name` is empty. */
+/**
+ * The path of one object, or of all of its kind when `name` is empty.
+ *
+ * @throws Fault ObjectInvalid for a name that would lead elsewhere
+ */
 export function pathOf({ prefix, plural, namespaced }: Resource, { namespace, name }: Pick<ObjectId, "namespace" | "name">): string {
-  const scope = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : "";
-  return `${prefix}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ""}`;
+  const scope = namespaced && namespace ? `/namespaces/${segment(namespace)}` : "";
+  return `${prefix}${scope}/${plural}${name ? `/${segment(name)}` : ""}`;
+}
+
+/** A name from somebody's manifest as one segment of a path: the server decodes before it routes, so escaping is not enough. */
+export function segment(name: string): string {
+  const wrong = name === "." || name === ".." ? `may not be '${name}'` : /[/%]/.test(name) ? "may not contain '/' or '%'" : undefined;
+  if (wrong) throw new Fault("ObjectInvalid", name, { detail: `invalid name "${name}": ${wrong}` });
+  return encodeURIComponent(name);
 }
 
 const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";

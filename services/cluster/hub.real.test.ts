@@ -6,11 +6,12 @@ import { Fault } from "#protocol/errors/fault.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
 import { cluster } from "../../test/kit/cluster.ts";
+import { apply } from "./apply.ts";
 import { installCrds } from "./crds.ts";
 import { createDiscovery } from "./discovery.ts";
 import { followHub, type Hub, type HubKind } from "./hub.ts";
 import { getSecret, patchMetadata, patchStatus, postEvent, type HubRef, type WriteContext } from "./objects.ts";
-import { custom, definition, openBed, type Bed } from "./sample-objects.ts";
+import { configMap, custom, definition, openBed, type Bed } from "./sample-objects.ts";
 
 const group = `kustomize.g${randomBytes(3).toString("hex")}.example.com`;
 const kind: HubKind = { group, version: "v1", kind: "Unit", plural: "units" };
@@ -108,6 +109,24 @@ test("[AP41] a Secret is read as bytes; a missing one is named", async () => {
   assert.equal(Buffer.from((await getSecret(bed.client, namespace, "git"))["password"] ?? []).toString(), "pässword");
   await assert.rejects(getSecret(bed.client, namespace, "none"), { code: "SecretMissing", subject: `Secret/${namespace}/none` });
 });
+
+for (const name of ["..", ".", "a/../../kube-system/secrets/b", "a%2fb", "git/status"])
+  test(`[AP45] the name ${name} leads nowhere`, async () => {
+    bed.seen.length = 0;
+    await assert.rejects(getSecret(bed.client, namespace, name), { code: "ObjectInvalid" });
+    await assert.rejects(getSecret(bed.client, name, "git"), { code: "ObjectInvalid" });
+    const { fault } = await apply(bed.call({ name: "a", namespace }, [configMap(namespace, name), configMap(name, "a")]));
+    assert.equal(fault?.code, "ObjectInvalid");
+    assert.deepEqual(bed.seen.filter(({ resource }) => resource !== "discovery"), []);
+  });
+
+for (const apiVersion of ["../../api/v1/secrets", "x/v1/namespaces", "g/v1?x=1", "..", "v1/../x", ""])
+  test(`[AP45] the version "${apiVersion}" asks for nothing`, async () => {
+    await bed.handle.discovery.known("v1", "ConfigMap");
+    bed.seen.length = 0;
+    await assert.rejects(bed.handle.discovery.find(apiVersion, "Widget"), { code: "KindUnknown" });
+    assert.deepEqual(bed.seen, []);
+  });
 
 test("[AP43] a definition that is there stays as it is", async () => {
   const other = definition(group, kind.kind);

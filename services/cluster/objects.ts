@@ -4,6 +4,7 @@ import { apiVersionOf, displayName, type KubeObject } from "#machines/rules/inve
 import { Fault } from "#protocol/errors/fault.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
 import { isConflict, isNotFound, KubeError } from "#services/clients/kubernetes/error.ts";
+import { segment } from "./discovery.ts";
 import type { HubKind } from "./hub.ts";
 
 export type HubRef = HubKind & { namespace: string; name: string };
@@ -44,7 +45,7 @@ export async function getSecret(
 ): Promise<Record<string, Uint8Array>> {
   const subject = `Secret/${namespace}/${name}`;
   try {
-    const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
+    const path = `/api/v1/namespaces/${segment(namespace)}/secrets/${segment(name)}`;
     const { body } = await client.request<{ data?: Record<string, string> }>({ method: "GET", path, signal });
     return Object.fromEntries(Object.entries(body.data ?? {}).map(([key, value]) => [key, Buffer.from(value, "base64")]));
   } catch (error) {
@@ -74,7 +75,7 @@ export async function postEvent(
   const annotations = Object.fromEntries(Object.entries(notice.metadata ?? {}).map(([key, value]) => [`${ref.group}/${key}`, value]));
   await client.request({
     method: "POST",
-    path: `/api/v1/namespaces/${encodeURIComponent(ref.namespace)}/events`,
+    path: `/api/v1/namespaces/${segment(ref.namespace)}/events`,
     body: {
       apiVersion: "v1", kind: "Event",
       metadata: { name: eventName(ref.name), namespace: ref.namespace, annotations },
@@ -102,7 +103,7 @@ async function mergePatch(client: KubeClient, ref: HubRef, subresource: string, 
   try {
     const answer = await client.request<KubeObject>({
       method: "PATCH",
-      path: `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}/${encodeURIComponent(name)}${subresource}`,
+      path: `/apis/${group}/${version}/namespaces/${segment(namespace)}/${plural}/${segment(name)}${subresource}`,
       // Flux's own names: its patch helper writes status under `gotk-` and the controller's name.
       query: { fieldManager: subresource ? `gotk-${componentOf(group)}` : componentOf(group) },
       contentType: "application/merge-patch+json",

@@ -88,6 +88,7 @@ export function openHub({ client, clock, worker, guard, signal, onObject, onWrit
       throw thrown;
     }
   }
+
   // Timed by a monotonic clock there; told in the clock that the unit's runs are told in, or it would fall outside of them.
   const written = (key: ActorKey) => (id: string, action: ChangeAction, startMs: number, endMs: number) => {
     const nowMs = clock.nowMs();

@@ -91,8 +91,9 @@ export class Checks {
     for (const { attempt } of record.runs) this.runs.add(`${id} ${attempt}`);
     for (const { n } of record.outbox) if (!before?.outbox.some((known) => known["n"] === n)) this.untold.add(`${id} ${String(n)}`);
     if (key.kind === "gitrepository") this.announced(id, before, record, batch);
-    const [was, is] = [before, record].map((each) => (each?.snapshot.context as { handledAt?: string } | undefined)?.handledAt ?? "");
-    this.expect((is ?? "") >= (was ?? ""), "RC4", () => `${id}: handled ${is} after ${was}`);
+    const [was, is] = [before, record].map((each) => (each?.snapshot.context ?? {}) as { handledAt?: string; facts?: { uid: string } | null });
+    if (was?.facts && was.facts.uid === is?.facts?.uid)
+      this.expect((is.handledAt ?? "") >= (was.handledAt ?? ""), "RC4", () => `${id}: handled ${is.handledAt} after ${was.handledAt}`);
   }
 
   private announced(id: string, before: ActorRecord | undefined, after: ActorRecord, batch: Stored[]): void {

@@ -118,6 +118,12 @@ test("[AP22] a refusal carries the server's reason, words and causes", async () 
   });
 });
 
+test("[AP22] a refusal is one line of bounded length, whatever the server says", async () => {
+  answers = [{ code: 403, body: { kind: "Status", message: `denied:\n  ${"x".repeat(10_000)}\n` } }, { code: 403, body: { kind: "Status", message: "a\n\n b" } }];
+  await assert.rejects(client.request(get), ({ message }: Error) => message.length < 2_100 && !message.includes("\n"));
+  await assert.rejects(client.request(get), { message: "a b" });
+});
+
 const named = [
   { method: "GET", path: "/api/v1/namespaces/apps/pods", verb: "list", resource: "pods" },
   { method: "GET", path: "/api/v1/namespaces/apps/pods/x", verb: "get", resource: "pods" },

@@ -15,14 +15,14 @@ export class KubeError extends Error {
   constructor(code: number, body: unknown, retryAfterMs?: number) {
     const status = record(body);
     const details = record(status["details"]);
-    super(text(status["message"]) || `the API server answered ${code}`);
+    super(oneLine(text(status["message"])) || `the API server answered ${code}`);
     this.name = "KubeError";
     this.code = code;
     this.reason = text(status["reason"]);
     this.details = { kind: text(details["kind"]), name: text(details["name"]) };
     this.causes = (Array.isArray(details["causes"]) ? details["causes"] : []).map((entry: unknown) => {
       const { reason, message, field } = record(entry);
-      return { reason: text(reason), message: text(message), field: text(field) };
+      return { reason: text(reason), message: oneLine(text(message)), field: text(field) };
     });
     this.retryAfterMs = retryAfterMs ?? (typeof details["retryAfterSeconds"] === "number" ? details["retryAfterSeconds"] * 1000 : undefined);
   }
@@ -33,4 +33,11 @@ export const isConflict = (error: unknown): error is KubeError => error instance
 export const isGone = (error: unknown): error is KubeError => error instanceof KubeError && error.code === 410;
 
 const record = (value: unknown) => (typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {});
+/** A webhook may answer with pages; a condition and a log line hold one line. */
+const longest = 2_000;
+const oneLine = (said: string) => {
+  const line = said.replaceAll(/\s*\n\s*/g, " ").trim();
+  return line.length > longest ? `${line.slice(0, longest)}...` : line;
+};
+
 const text = (value: unknown) => (typeof value === "string" ? value : "");

@@ -7,7 +7,11 @@ import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import { pack as createTar } from "tar-stream";
 
-export type ArchiveEntry = { path: string; kind: "file" | "executable" | "directory"; read?: () => Buffer | Promise<Buffer> };
+export type ArchiveEntry = {
+  path: string;
+  kind: "file" | "executable" | "directory";
+  read?: () => Buffer | Promise<Buffer>;
+};
 
 type Tar = ReturnType<typeof createTar>;
 

@@ -47,6 +47,9 @@ const fault = (code: FaultCode, detail: RegExp) => (error: unknown) => {
   return true;
 };
 
+/** A line in Git's framing: its length in four hexadecimal digits comes first. */
+const line = (text: string) => `${(Buffer.byteLength(text) + 4).toString(16).padStart(4, "0")}${text}`;
+
 async function serve(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const http = createServer(handler);
   others.push(http);
@@ -158,7 +161,7 @@ describe("a repository", () => {
   test("[SR6] a commit the repository lacks", () =>
     assert.rejects(
       fetch({ url, ref: { commit: "1".repeat(40) } }, `sha1:${"1".repeat(40)}`),
-      fault("ReferenceMissing", /not our ref/),
+      fault("ReferenceMissing", /has no such commit/),
     ));
 
   test("[SR5] [SR6] an empty repository is told from a missing branch", async () => {
@@ -225,6 +228,21 @@ describe("a repository", () => {
     );
   });
 
+  for (const name of ["..", ".", ".git", "a/b", "a\\b", "twice"])
+    test(`[SR22] a directory with ${name} in it is refused`, async () => {
+      await server.createRepo("unsafe");
+      const cwd = server.path("unsafe");
+      const blob = execFileSync("git", ["hash-object", "-w", "--stdin"], { cwd, input: "x" }).toString().trim();
+      const entry = Buffer.concat([Buffer.from(`100644 ${name}\0`), Buffer.from(blob, "hex")]);
+      const input = name === "twice" ? Buffer.concat([entry, entry]) : entry;
+      const tree = execFileSync("git", ["hash-object", "-t", "tree", "--literally", "-w", "--stdin"], { cwd, input });
+      const who = ["-c", "user.name=a", "-c", "user.email=a"];
+      const commit = await server.git("unsafe", ...who, "commit-tree", "-m", "One", tree.toString().trim());
+      await server.git("unsafe", "update-ref", "refs/heads/main", commit);
+      const ask = fetch({ url: server.repoUrl("unsafe"), ref: main }, `main@sha1:${commit}`);
+      await assert.rejects(ask, fault("UpstreamUnreachable", /unsafe entry|same name twice/));
+    });
+
   test("[SR21] a submodule is an empty directory", async () => {
     await server.createRepo("super");
     await server.commit("super", { files: { a: "" }, message: "One" });
@@ -271,7 +289,7 @@ describe("a server of version 1", () => {
     assert.equal(revision, `main@sha1:${commit}`);
     assert.deepEqual(asked, ["GET"]);
     assert.deepEqual(await filesOf((await fetch({ url, ref: main }, revision)).archive), { a: "600 1" });
-    await assert.rejects(resolve({ url, ref: { branch: "none" } }), fault("ReferenceMissing", /none/));
+    await assert.rejects(resolve({ url, ref: { branch: "none" } }), fault("ReferenceMissing", /no such reference/));
   });
 
   test("[SR16] gives the branch's new head, and older commits with the branch's history", async () => {
@@ -292,11 +310,11 @@ describe("a server of version 1", () => {
     }
     await assert.rejects(
       fetch({ url, ref: { commit: "1".repeat(40), branch: "main" } }, `main@sha1:${"1".repeat(40)}`),
-      fault("ReferenceMissing", /not in the history/),
+      fault("ReferenceMissing", /has no such commit/),
     );
     await assert.rejects(
       fetch({ url, ref: { branch: "none" } }, `none@sha1:${"1".repeat(40)}`),
-      fault("ReferenceMissing", /none/),
+      fault("ReferenceMissing", /no such reference/),
     );
   });
 });
@@ -337,7 +355,6 @@ describe("who we are", () => {
     });
 
   test("[SR10] a server that repeats our credentials is not quoted, one that does not is", async () => {
-    const line = (text: string) => `${(Buffer.byteLength(text) + 4).toString(16).padStart(4, "0")}${text}`;
     const says = (text: (authorization: string) => string) =>
       serve((request, response) => {
         response.setHeader("content-type", "application/x-git-upload-pack-advertisement");
@@ -428,11 +445,11 @@ describe("a server that fails", () => {
       spoil: () => ({ status: 200, headers: { "content-type": "text/html" }, body: "<html>" }),
       detail: /no Git server/,
     },
-    { what: "nothing at all", spoil: () => ({ status: 200, headers: advertisement }), detail: /empty/ },
+    { what: "nothing at all", spoil: () => ({ status: 200, headers: advertisement }), detail: /breaks off, or is not/ },
     {
       what: "something else under Git's name",
       spoil: () => ({ status: 200, headers: advertisement, body: "<html>" }),
-      detail: /not in Git's format/,
+      detail: /breaks off, or is not/,
     },
     {
       what: "a line that breaks off",
@@ -491,10 +508,10 @@ describe("a server that fails", () => {
 
   test("[SR14] an answer without end", async () => {
     const url = await serve((request, response) => {
-      const advertised = "001e# service=git-upload-pack\n0000000eversion 2\n0014fetch=shallow x\n0000";
+      const advertised = `001e# service=git-upload-pack\n0000${line(`${"1".repeat(40)} refs/heads/main\0shallow side-band-64k`)}0000`;
       if (request.method === "GET") return void response.writeHead(200, advertisement).end(advertised);
       response.writeHead(200, { "content-type": "application/x-git-upload-pack-result" });
-      response.write("000dpackfile\n");
+      response.write("0008NAK\n");
       const more = () =>
         void (
           response.writable &&
@@ -517,7 +534,7 @@ describe("a repository too large", () => {
     { limits: { objectBytes: 900 }, detail: /an object has/ },
     { limits: { unpackedBytes: 10_000 }, detail: /unpacks to more/ },
     { limits: { files: 39 }, detail: /more than 39 files/ },
-    { limits: { archivedBytes: 19_000 }, detail: /add up to 30000 bytes/ },
+    { limits: { archivedBytes: 19_000 }, detail: /add up to more than 19000 bytes/ },
     { limits: { pathBytes: 5 }, detail: /a path is longer/ },
   ];
   let url: string;

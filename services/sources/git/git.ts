@@ -32,7 +32,11 @@ export const createGitRepository = ({
       const { url, ignore } = call.spec;
       const { shown } = parseAddress(url);
       const { branch, commit: asked } = parseRevision(call.revision);
-      const wanted = { commit: asked, ref: refOf(branch), pinned: readReference(call.spec, shown).commit !== undefined };
+      const wanted = {
+        commit: asked,
+        ref: refOf(branch),
+        pinned: readReference(call.spec, shown).commit !== undefined,
+      };
       const secret = await secretOf(call);
       const job = { url, wanted, limits, ...(secret && { secret }), ...(ignore !== undefined && { ignore }) };
       const made = await threads.snapshot(job, call.signal).catch((error: unknown) => {

@@ -41,18 +41,31 @@ export function httpClient(remote: Remote, { signal, maxBytes, remember = false 
     if (!answer.url.pathname.endsWith(discovery)) throw refuse("the server redirects away from the repository");
     const chunks = await Array.fromAsync(answer.body);
     checkWhole(remote, chunks);
+    const text = Buffer.concat(chunks.slice(0, 8)).toString("latin1", 0, longestGreeting);
+    // Git before 2.41 says nothing at all of an empty repository, which isomorphic-git takes for version 2.
+    if (/^[0-9a-f]{4}# service=git-upload-pack\n00000000$/.test(text))
+      throw new Fault("RepositoryEmpty", remote.address.shown);
     const greeting = { base: above(answer.url), contentType: answer.contentType, chunks };
-    const text = Buffer.concat(chunks.slice(0, 2)).toString("latin1", 0, longestGreeting);
     if (/\bobject-format=sha256\b/.test(text))
-      throw new Fault("UnsupportedReference", remote.address.shown, { detail: "SHA-256 object names are not supported yet" });
+      throw new Fault("UnsupportedReference", remote.address.shown, {
+        detail: "SHA-256 object names are not supported yet",
+      });
     const short = chunks.reduce((size, chunk) => size + chunk.length, 0) <= longestGreeting;
-    if (remember && short && /^[0-9a-f]{4}version 2\n/m.test(text.replace(/^.*0000/, ""))) greetings.set(nameOf(remote), greeting);
+    if (remember && short && /^[0-9a-f]{4}version 2\n/m.test(text.replace(/^.*0000/, "")))
+      greetings.set(nameOf(remote), greeting);
     return greeting;
   }
 
   async function question(headers: Record<string, string>, body: GitHttpRequest["body"]): Promise<Greeting> {
     const text = Buffer.concat(await Array.fromAsync(body ?? [])).toString();
-    const answer = await ask(remote, { method: "POST", url: under(base, service), headers, body: text, signal, maxBytes });
+    const answer = await ask(remote, {
+      method: "POST",
+      url: under(base, service),
+      headers,
+      body: text,
+      signal,
+      maxBytes,
+    });
     const chunks = await Array.fromAsync(answer.body);
     checkError(remote, chunks);
     if (text.includes("command=ls-refs")) checkWhole(remote, chunks);
@@ -64,7 +77,14 @@ export function httpClient(remote: Remote, { signal, maxBytes, remember = false 
       const answer = method === "GET" ? await greet(headers) : await question(headers, body);
       base = answer.base;
       const { chunks, contentType } = answer;
-      return { url, method, statusCode: 200, statusMessage: "OK", headers: { "content-type": contentType }, body: each(chunks) };
+      return {
+        url,
+        method,
+        statusCode: 200,
+        statusMessage: "OK",
+        headers: { "content-type": contentType },
+        body: each(chunks),
+      };
     },
   };
 }
@@ -77,7 +97,8 @@ async function* each(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
 function checkWhole(remote: Remote, chunks: Uint8Array[]): void {
   checkError(remote, chunks);
   const end = Buffer.concat(chunks.slice(-4)).subarray(-4).toString("latin1");
-  if (end !== "0000") throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the answer breaks off, or is not Git's" });
+  if (end !== "0000")
+    throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the answer breaks off, or is not Git's" });
 }
 
 /** A server may answer with its reason instead. */

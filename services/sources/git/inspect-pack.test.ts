@@ -60,12 +60,16 @@ const damaged: Record<string, Buffer> = {
   "a delta without sizes": packOf([{ ...byName, data: Buffer.from([0x80]) }]),
 };
 for (const [name, bytes] of Object.entries(damaged))
-  test(`[SR15] a pack with ${name} is refused`, () => assert.throws(() => inspectPack(bytes, defaultLimits), RangeError));
+  test(`[SR15] a pack with ${name} is refused`, () =>
+    assert.throws(() => inspectPack(bytes, defaultLimits), RangeError));
 
 const limited: Record<string, { parts: Part[]; limits: Partial<typeof defaultLimits> }> = {
   "an object too large": { parts: [blob(Buffer.alloc(1001))], limits: { objectBytes: 1000 } },
   "an object that only says so": { parts: [{ ...blob("x"), says: 2 ** 40 }], limits: {} },
-  "objects too large together": { parts: [blob(Buffer.alloc(600)), blob(Buffer.alloc(600))], limits: { unpackedBytes: 1000 } },
+  "objects too large together": {
+    parts: [blob(Buffer.alloc(600)), blob(Buffer.alloc(600))],
+    limits: { unpackedBytes: 1000 },
+  },
   "too many objects": { parts: [blob("a"), blob("b")], limits: { objects: 1 } },
   "a delta that makes something too large": { parts: [{ ...byName, data: delta(101) }], limits: { objectBytes: 100 } },
 };

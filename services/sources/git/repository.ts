@@ -4,7 +4,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { explain, throwIfAborted } from "./failure.ts";
 import { forget, httpClient, isKnown, serverError } from "./http-client.ts";
 import { inspectPack } from "./inspect-pack.ts";
-import type { Limits } from "./limits.ts";
+import { LimitExceeded, type Limits } from "./limits.ts";
 import { memoryFs } from "./memory-fs.ts";
 import type { Remote } from "./transport.ts";
 
@@ -21,7 +21,8 @@ export const gitdir = "/repository";
 export async function lookUp(remote: Remote, ref: string, signal: AbortSignal): Promise<string | undefined> {
   const found = (await listRefs(remote, ref, signal)).find((other) => other.ref === ref);
   if (found) return found.oid;
-  if ((await listRefs(remote, undefined, signal)).length === 0) throw new Fault("RepositoryEmpty", remote.address.shown);
+  if ((await listRefs(remote, undefined, signal)).length === 0)
+    throw new Fault("RepositoryEmpty", remote.address.shown);
   return undefined;
 }
 
@@ -29,7 +30,12 @@ export async function lookUp(remote: Remote, ref: string, signal: AbortSignal): 
 async function listRefs(remote: Remote, prefix: string | undefined, signal: AbortSignal) {
   const ask = () => {
     const http = httpClient(remote, { signal, maxBytes: maxRefsBytes, remember: true });
-    const listing = listServerRefs({ http, url: String(remote.address.base), protocolVersion: 2, ...(prefix && { prefix }) });
+    const listing = listServerRefs({
+      http,
+      url: String(remote.address.base),
+      protocolVersion: 2,
+      ...(prefix && { prefix }),
+    });
     return withSignal(signal, listing).catch((error: unknown) => {
       throwIfAborted(signal, remote.address.shown);
       throw gitFault(error, remote);
@@ -52,7 +58,12 @@ export type Wanted = { commit: string; ref: string; pinned: boolean };
  * came is returned. A commit is asked for by its name too; where the server only gives what its references point at,
  * it is looked for in the branch's history.
  */
-export async function fetchCommit(remote: Remote, { commit, ref, pinned }: Wanted, signal: AbortSignal, limits: Limits) {
+export async function fetchCommit(
+  remote: Remote,
+  { commit, ref, pinned }: Wanted,
+  signal: AbortSignal,
+  limits: Limits,
+) {
   const attempt = async (remoteRef: string, depth?: number) => {
     let received = false;
     const fs = memoryFs((path, contents) => {
@@ -64,12 +75,21 @@ export async function fetchCommit(remote: Remote, { commit, ref, pinned }: Wante
     const http = httpClient(remote, { signal, maxBytes: limits.packBytes });
     await init({ fs, gitdir, bare: true });
     await addRemote({ fs, gitdir, remote: "origin", url });
-    const what = { remote: "origin", ref: remoteRef, remoteRef, singleBranch: true, tags: false, ...(depth && { depth }) };
+    const what = {
+      remote: "origin",
+      ref: remoteRef,
+      remoteRef,
+      singleBranch: true,
+      tags: false,
+      ...(depth && { depth }),
+    };
     const { fetchHead } = await fetch({ fs, http, gitdir, url, ...what });
     if (!fetchHead) throw new Fault("RepositoryEmpty", remote.address.shown);
     if (!received) throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the server sent no pack" });
     const oid = pinned ? commit : fetchHead;
-    await readCommit({ fs, gitdir, oid }); // NotFoundError when the history that came is another
+    await readCommit({ fs, gitdir, oid }).catch(() => {
+      throw new Fault("ReferenceMissing", remote.address.shown, { detail: `the history of ${ref} has no such commit` });
+    });
     return { fs, commit: oid };
   };
   const tries = pinned ? [() => attempt(commit, 1), () => attempt(ref)] : [() => attempt(ref, 1)];
@@ -96,6 +116,8 @@ const details: Record<string, string> = {
 };
 
 export function gitFault(error: unknown, remote: Remote): Fault {
+  if (error instanceof LimitExceeded)
+    return new Fault("SourceTooLarge", remote.address.shown, { detail: error.message });
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const fault = (code: "UpstreamUnreachable" | "ReferenceMissing", detail: string) =>
     new Fault(code, remote.address.shown, { detail });

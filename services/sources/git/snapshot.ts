@@ -136,7 +136,6 @@ export function traceparentOf(message: string): string | undefined {
 
 function asFault(error: unknown, remote: Remote): Fault {
   const { shown } = remote.address;
-  if (error instanceof LimitExceeded) return new Fault("SourceTooLarge", shown, { detail: error.message });
   if (error instanceof Error && "code" in error && error.code === "NotFoundError")
     return new Fault("UpstreamUnreachable", shown, { detail: "the pack is incomplete: an object is missing" });
   return gitFault(error, remote);

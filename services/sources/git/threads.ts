@@ -96,7 +96,8 @@ function work(thread: Worker, job: SnapshotJob, signal: AbortSignal): Promise<Sn
           const detail = tooLarge ? "archiving it takes too much memory" : error.message;
           reject(new Fault(tooLarge ? "SourceTooLarge" : "Unexpected", showUrl(job.url), { detail }));
         }),
-      exit: () => settle(() => reject(new Fault("Unexpected", showUrl(job.url), { detail: "the thread ended by itself" }))),
+      exit: () =>
+        settle(() => reject(new Fault("Unexpected", showUrl(job.url), { detail: "the thread ended by itself" }))),
     };
     for (const [name, listener] of Object.entries(listeners)) thread.on(name, listener);
     signal.addEventListener("abort", stop, { once: true });

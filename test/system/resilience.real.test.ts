@@ -1,0 +1,296 @@
+/** Whatever dies comes back, and goes on where it was. On a control plane of its own, because that is killed too. */
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { jetstream } from "@nats-io/jetstream";
+import { connect } from "nats";
+import type { ActorKey } from "#protocol/names/actor.ts";
+import { subject } from "#protocol/names/subject.ts";
+import { startControlPlane } from "../../deploy/local/control-plane.ts";
+import { eventually } from "../../deploy/local/eventually.ts";
+import { startNats } from "../../deploy/local/nats.ts";
+import { startChild } from "../../deploy/local/processes.ts";
+import { scratchFolder } from "../kit/cluster.ts";
+import { isWrite } from "./audit.ts";
+import { isAlive, startFlotilla } from "./flotilla.ts";
+import { pathOf, type KubeObject } from "./kube.ts";
+import { configMap, file } from "./objects.ts";
+import { startSystem, type System } from "./system.ts";
+import { conditionOf, type Tenant } from "./tenant.ts";
+
+const dir = scratchFolder();
+const plane = await startControlPlane({ dir: join(dir, "plane"), audit: true });
+const options = { kubeconfig: plane.kubeconfig, auditLog: join(dir, "plane/audit.log") };
+after(() => plane.stop());
+
+const app = (version: string) => ({ "shop/a.yaml": file(configMap("settings", { version })) });
+
+describe("with an embedded NATS", async () => {
+  const system = await startSystem(options);
+  after(() => system.close());
+  const again = async () => {
+    system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data: system.flotilla.data });
+  };
+
+  test("[SY70] killed in the middle of an apply and started again, it finishes: nothing lost, nothing made twice, one nats-server", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    const names = Array.from({ length: 120 }, (_, i) => `c${i}`);
+    const audit = system.audit();
+    const sha = await t.push({ "shop/many.yaml": file(...names.map((name) => configMap(name, { name }))) });
+    const made = async () => (await system.kube.get<{ items: KubeObject[] }>(pathOf("ConfigMap", t.namespace))).items.filter(({ metadata }) => names.includes(metadata.name));
+    await eventually("the first of them written", async () => (await made()).length > 0);
+    await system.flotilla.crash();
+    const before = await made();
+    assert.ok(before.length < names.length, "it was killed before the end");
+    await again();
+    await t.ready("Kustomization", "shop", sha);
+
+    const after = new Map((await made()).map(({ metadata }) => [metadata.name, metadata]));
+    assert.equal(after.size, names.length);
+    for (const { metadata } of before) {
+      assert.equal(after.get(metadata.name)?.uid, metadata.uid);
+      assert.equal(after.get(metadata.name)?.resourceVersion, metadata.resourceVersion, `${metadata.name} was not written again`);
+    }
+    const { status } = await t.get("Kustomization", "shop");
+    assert.equal(status?.inventory?.entries.length, names.length + 1);
+    assert.deepEqual(audit.requests().filter(({ verb, namespace }) => verb === "delete" && namespace === t.namespace), []);
+    assert.equal(natsServersOf(system).length, 1);
+  });
+
+  test("[SY71] stopped, it ends with its children and exit code 0; started again with nothing to do, it writes nothing", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    const marker = await system.tenant();
+    await marker.start(app("1"), "shop");
+    assert.equal(await system.flotilla.stop(), "exit code 0");
+    assert.deepEqual(natsServersOf(system), []);
+
+    const audit = system.audit();
+    await again();
+    const sha = await marker.push(app("2"));
+    await marker.ready("Kustomization", "shop", sha);
+    const writes = () => audit.requests().filter(isWrite);
+    await eventually("the marker in the audit log", () => writes().some(({ resource, subresource, namespace }) => namespace === marker.namespace && resource === "kustomizations" && subresource === "status"));
+    assert.deepEqual(writes().filter(({ namespace }) => namespace !== marker.namespace), []);
+    const dryRuns = audit.requests().filter(({ dryRun, namespace }) => dryRun && namespace !== marker.namespace);
+    assert.deepEqual(dryRuns, []);
+  });
+
+  test("[SY72] what changed while it was away is found when it is back: a commit, a drifted and a deleted object, a deleted unit", async () => {
+    const t = await system.tenant();
+    const two = { ...app("1"), "shop/b.yaml": file(configMap("b", { n: "1" })), "gone/c.yaml": file(configMap("c", {})) };
+    await t.start(two, "shop", "gone");
+    await system.flotilla.stop();
+    await t.edit("ConfigMap", "settings", { data: { version: "by hand" } });
+    await t.remove("ConfigMap", "b");
+    await t.remove("Kustomization", "gone");
+    await again();
+    await eventually("the edit put back", async () => (await t.get("ConfigMap", "settings")).data?.["version"] === "1");
+    await eventually("the object made again", () => t.find("ConfigMap", "b"));
+    await t.untilGone("Kustomization", "gone");
+    await eventually("its object gone", async () => !(await t.find("ConfigMap", "c")));
+    const sha = await t.push(app("2"));
+    await t.ready("Kustomization", "shop", sha);
+  });
+
+  test("[SY73] its nats-server killed, it starts another one and goes on", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    const [pid = assert.fail("no nats-server")] = natsServersOf(system);
+    process.kill(pid, "SIGKILL");
+    const sha = await t.commit(app("2"));
+    await eventually("another nats-server", () => natsServersOf(system).some((other) => other !== pid));
+    await eventually("the webhook answered", async () => (await system.flotilla.announce(t.url)).status === 202);
+    await t.ready("Kustomization", "shop", sha);
+    await eventually("/readyz", async () => (await fetch(`${system.flotilla.url}/readyz`)).ok);
+    assert.ok(isAlive(system.flotilla.pid));
+  });
+
+  test("[SY74] the API server killed and started again, watches and writes go on", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    await restartApiServer();
+    const sha = await t.push(app("2"));
+    await t.ready("Kustomization", "shop", sha);
+    await t.edit("ConfigMap", "settings", { data: { version: "by hand" } });
+    await eventually("the drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["version"] === "2");
+  });
+
+  for (const { title, trouble } of [
+    { title: "answers 503", trouble: { status: 503, body: "maintenance" } },
+    { title: "breaks off its answers", trouble: { truncateAfterBytes: 40 } },
+  ])
+    test(`[SY75] a Git server that ${title} for a while costs time and nothing else`, async () => {
+      const t = await system.tenant();
+      await t.start(app("1"), "shop");
+      system.git.spoil = () => trouble;
+      const sha = await t.push(app("2"));
+      await t.failing("GitRepository", "app", "GitOperationFailed");
+      await t.untilTold("GitRepository", "app", "Warning", "GitOperationFailed");
+      assert.equal(conditionOf(t.seen("Kustomization", "shop") ?? assert.fail("gone"), "Ready")?.status, "True");
+      assert.equal((await t.get("ConfigMap", "settings")).data?.["version"], "1");
+      system.git.spoil = undefined;
+      await t.ready("GitRepository", "app", sha);
+      await t.ready("Kustomization", "shop", sha);
+    });
+
+  test("[SY76] objects that slipped past validation stall with the field named; their neighbours work, and corrected they do too", async () => {
+    const t = await system.tenant();
+    await t.start({ ...app("1"), "odd/b.yaml": file(configMap("odd", {})) }, "shop");
+    await withoutValidation(system, ["gitrepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io"]);
+    const sourceRef = { kind: "GitRepository", name: "app" };
+    const good = { sourceRef, path: "./odd", prune: true, interval: "1h", targetNamespace: t.namespace };
+    const odd: Record<string, { spec: unknown; message: RegExp }> = {
+      "no-spec": { spec: undefined, message: /spec/ },
+      "text-for-spec": { spec: "everything", message: /spec/ },
+      "odd-interval": { spec: { ...good, interval: "soon" }, message: /interval/ },
+      "odd-source": { spec: { ...good, sourceRef: 5 }, message: /sourceRef/ },
+      "odd-prune": { spec: { ...good, prune: "yes" }, message: /prune/ },
+      "odd-patches": { spec: { ...good, patches: [{ patch: { a: 1 } }] }, message: /patches/ },
+    };
+    for (const [name, { spec }] of Object.entries(odd)) await t.create("Kustomization", name, { ...(spec !== undefined && { spec }) });
+    await t.create("GitRepository", "odd-url", { spec: { url: { host: "x" }, interval: "1h" } });
+
+    for (const [name, { message }] of Object.entries(odd)) await stalls(t, "Kustomization", name, message);
+    await stalls(t, "GitRepository", "odd-url", /url/);
+    const sha = await t.push(app("2"));
+    await t.ready("Kustomization", "shop", sha);
+
+    await Promise.all(Object.keys(odd).map((name) => system.kube.merge(pathOf("Kustomization", t.namespace, name), { spec: null })));
+    await Promise.all(Object.keys(odd).map((name) => t.edit("Kustomization", name, { spec: good })));
+    await t.edit("GitRepository", "odd-url", { spec: { url: t.url, ref: { branch: "main" } } });
+    for (const name of Object.keys(odd)) await t.ready("Kustomization", name, sha);
+    await t.ready("GitRepository", "odd-url", sha);
+  });
+
+  test("[SY76] a status somebody garbled is written anew", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    await withoutValidation(system, ["kustomizations.kustomize.toolkit.fluxcd.io"]);
+    await system.kube.merge(`${pathOf("Kustomization", t.namespace, "shop")}/status`, { status: { conditions: "none", inventory: 7, lastHandledReconcileAt: { a: 1 } } });
+    const sha = await t.push(app("2"));
+    await t.until("Kustomization", "shop", `Ready at ${sha}`, ({ status }) =>
+      Array.isArray(status?.conditions) && status.lastAppliedRevision?.endsWith(sha) && Array.isArray(status.inventory?.entries));
+  });
+});
+
+describe("with a NATS of the user's own", async () => {
+  const nats = await startNats({ dir: join(dir, "nats") });
+  const args = ["--nats", nats.url.replace("//", `//${nats.token}@`)];
+  const system = await startSystem({ ...options, args });
+  after(async () => {
+    await system.close();
+    await nats.stop();
+  });
+  const publish = async (name: string, data: string) => {
+    const connection = await connect({ servers: nats.url, token: nats.token });
+    await jetstream(connection).publish(name, data);
+    await connection.close();
+  };
+  const keyOf = (t: Tenant, kind: string, name: string): ActorKey => ({ kind, namespace: t.namespace, name });
+
+  test("[SY77] messages nobody of ours wrote are set aside", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    const unit = keyOf(t, "kustomization", "shop");
+    const elsewhere = subject.mailbox(unit, "look").replace(/^fl\.\d+/, (head) => (head === "fl.7" ? "fl.8" : "fl.7"));
+    const garbage: [string, string][] = [
+      [subject.mailbox(unit, "object"), "not JSON"],
+      [subject.mailbox(unit, "object"), '{"facts":42}'],
+      [subject.mailbox(unit, "object"), '{"facts":{"generation":"many"}}'],
+      [subject.mailbox(unit, "artifact"), '{"revision":[],"digest":null}'],
+      [subject.mailbox(unit, "drift"), "null"],
+      [subject.mailbox(keyOf(t, "gitrepository", "nobody"), "look"), "{}"],
+      [subject.mailbox(keyOf(t, "teapot", "shop"), "look"), "{}"],
+      [elsewhere, "{}"],
+    ];
+    for (const [name, data] of garbage) await publish(name, data);
+    await eventually("a line in the log", () => system.flotilla.logs().some(({ msg, error, subject: about, actor }) => /set aside/.test(msg) && JSON.stringify([error, about, actor]).includes(t.namespace)));
+    const sha = await t.push(app("2"));
+    await t.ready("Kustomization", "shop", sha);
+  });
+
+  test("[SY78] a damaged record quarantines its object alone: a condition, an event, nothing deleted; a request begins it afresh", async () => {
+    const t = await system.tenant();
+    await t.start({ ...app("1"), "other/b.yaml": file(configMap("other", { n: "1" })) }, "shop", "other");
+    const before = await t.get("ConfigMap", "settings");
+    await system.flotilla.stop();
+    await publish(subject.snapshot(keyOf(t, "kustomization", "shop")), '{"v":1,"machine":"kustomization","snapshot":{');
+    system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data: system.flotilla.data, args });
+
+    const unit = await t.failing("Kustomization", "shop", "Quarantined");
+    assert.equal(conditionOf(unit, "Stalled")?.reason, "Quarantined");
+    assert.match(conditionOf(unit, "Ready")?.message ?? "", /set aside/);
+    await t.untilTold("Kustomization", "shop", "Warning", "Quarantined");
+    const second = await t.push({ ...app("2"), "other/b.yaml": file(configMap("other", { n: "2" })) });
+    await t.ready("Kustomization", "other", second);
+    assert.equal((await t.get("ConfigMap", "settings")).metadata.resourceVersion, before.metadata.resourceVersion);
+
+    await t.request("Kustomization", "shop");
+    await t.ready("Kustomization", "shop", second);
+    const after = await t.get("ConfigMap", "settings");
+    assert.equal(after.metadata.uid, before.metadata.uid);
+    assert.equal(after.data?.["version"], "2");
+  });
+
+  test("[SY79] its NATS away for a while, it writes nothing; with NATS back, it goes on", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    await nats.kill();
+    await eventually("not ready", async () => (await fetch(`${system.flotilla.url}/readyz`)).status === 503);
+    const audit = system.audit();
+    await t.edit("ConfigMap", "settings", { data: { version: "by hand" } });
+    await eventually("the edit in the audit log", async () => (await t.get("ConfigMap", "settings")).data?.["version"] === "by hand");
+    assert.deepEqual(audit.requests().filter(isWrite), []);
+    const back = await startNats({ dir: join(dir, "nats"), port: nats.port, token: nats.token });
+    after(() => back.stop());
+    await eventually("the drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["version"] === "1");
+    const sha = await t.commit(app("2"));
+    await eventually("the webhook answered", async () => (await system.flotilla.announce(t.url)).status === 202);
+    await t.ready("Kustomization", "shop", sha);
+  });
+});
+
+/** Process ids of the nats-servers on the folder of this `up`. */
+function natsServersOf({ flotilla }: System): number[] {
+  return readdirSync("/proc").map(Number).filter((pid) => pid > 0 && isAlive(pid) && commandOf(pid).some((word) => word.startsWith(join(flotilla.data, "nats"))));
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+  } catch {
+    return []; // it ended meanwhile
+  }
+}
+
+/** Kills it and starts the very same command again. */
+async function restartApiServer(): Promise<void> {
+  const pid = plane.pids["kube-apiserver"] ?? assert.fail("no kube-apiserver");
+  const [command = "", ...args] = commandOf(pid);
+  process.kill(pid, "SIGKILL");
+  await eventually("the API server gone", () => !isAlive(pid));
+  const child = startChild({ name: "kube-apiserver", command, args, logFile: join(dir, "apiserver-again.log"), cwd: join(dir, "plane") });
+  plane.pids["kube-apiserver"] = child.pid;
+  after(() => child.stop());
+}
+
+/** Lets anything pass that has metadata, as a definition from elsewhere might. */
+async function withoutValidation({ kube }: System, names: string[]): Promise<void> {
+  const anything = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  for (const name of names) {
+    const path = pathOf("CustomResourceDefinition", undefined, name);
+    const { spec } = await kube.get(path);
+    const versions = (spec?.["versions"] as object[]).map((version) => ({ ...version, schema: { openAPIV3Schema: anything } }));
+    await kube.merge(path, { spec: { versions } });
+  }
+}
+
+async function stalls(t: Tenant, kind: "GitRepository" | "Kustomization", name: string, message: RegExp): Promise<void> {
+  const object = await t.failing(kind, name, "InvalidObject");
+  assert.equal(conditionOf(object, "Stalled")?.status, "True");
+  assert.match(conditionOf(object, "Ready")?.message ?? "", message);
+  await t.untilTold(kind, name, "Warning", "InvalidObject", message);
+}
