@@ -29,7 +29,7 @@ const area = (file: string) => file.split("/").slice(0, 2).join("/");
 const within = (file: string, ...folders: string[]) => folders.some((folder) => file.startsWith(`${folder}/`));
 const isOurs = (file: string) => within(file, "protocol", "machines", "services", "deploy", "test");
 
-/** The table of DESIGN section 3, as a question. */
+/** The table of docs/ARCHITECTURE.md, as a question. */
 function mayImport(from: string, target: string): boolean {
   if (within(from, "deploy", "test") || isTest(from)) return true;
   if (within(target, "deploy", "test")) return false;

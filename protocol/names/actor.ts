@@ -3,7 +3,7 @@
 /** One actor: a reconciled object of the hub, by lower-case kind (`gitrepository`), namespace and name. */
 export type ActorKey = { kind: string; namespace: string; name: string };
 
-/** Fixed for the life of a cell: an actor never changes its partition (decision D3 in docs/decisions). */
+/** Fixed for the life of a cell: an actor never changes its partition. */
 export const partitionCount = 1024;
 
 /** `kind/namespace/name`: the form people read, type and search for. */

@@ -125,6 +125,18 @@ test("[AP17] a definition, its objects and their namespace come in one apply", a
   assert.equal(next.fault, undefined, "a field that the new schema brings is there when its object is applied");
 });
 
+test("[AP17] what comes after a definition is not touched when the definition cannot be used", async () => {
+  const group = `${unique("g")}.example.com`;
+  await applyAll([definition(group)]);
+  const taken = definition(group, "Gadget");
+  Object.assign((taken["spec"] as { names: object }).names, { singular: "widget" });
+  const outcome = await applyAll([taken, configMap(namespace, "after-taken")]);
+  assert.equal(outcome.fault?.code, "ApplyFailed");
+  assert.equal(outcome.fault?.detail, `failed early due to stalled resources: [CustomResourceDefinition/gadgets.${group} status: 'Failed']`);
+  assert.deepEqual(outcome.entries.map(({ id }) => id), [`_gadgets.${group}_apiextensions.k8s.io_CustomResourceDefinition`]);
+  await assert.rejects(bed.read(mapPath("after-taken")), { code: 404 });
+});
+
 test("[AP21] a kind that was known and is gone is KindUnknown", async () => {
   const group = `${unique("g")}.example.com`;
   await applyAll([definition(group), custom(group, namespace, "first")]);
@@ -173,6 +185,16 @@ test("[AP14] an object deleted between dry-run and write is created", async () =
   const found = await look(objectCall(), item);
   await bed.client.request({ method: "DELETE", path: mapPath("vanishing") });
   assert.equal((await write(objectCall(), item, found)).action, "created");
+});
+
+test("[AP13] an object that somebody created between dry-run and write is looked at again, not overwritten blindly", async () => {
+  const item = itemOf(configMap(namespace, "raced", { a: "1" }));
+  const found = await look(objectCall(), item);
+  assert.equal(found.next, "create");
+  await applyAll([configMap(namespace, "raced", { a: "2" })]);
+  let asked = 0;
+  const { action } = await write({ ...objectCall(), guard: () => void asked++ }, item, found);
+  assert.deepEqual([action, asked], ["configured", 2]);
 });
 
 test("[AP14] an object that never holds still ends in ApplyConflict", async () => {

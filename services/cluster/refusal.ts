@@ -8,7 +8,7 @@ export type Step = "dry-run" | "apply" | "delete";
 
 /** Whatever was thrown, as a fault about this object. */
 export function refusalOf(error: unknown, object: KubeObject, step: Step): Fault {
-  if (error instanceof Fault) return error.code === "KindUnknown" ? about(error, object) : error;
+  if (error instanceof Fault) return error.code === "KindUnknown" || error.code === "ObjectInvalid" ? about(error, object) : error;
   const subject = displayName(objectIdOf(object));
   if (!(error instanceof KubeError)) return Fault.from(error, subject);
   const message = isSecret(object) ? masked(error, object) : error.message;

@@ -31,6 +31,8 @@ export async function pack(entries: Entry[]): Promise<Uint8Array> {
   return gzipSync(Buffer.concat(chunks));
 }
 
+export const lines = (...texts: string[]) => texts.map((text) => `${text}\n`).join("");
+
 export const configMap = (name: string, data = "{}") =>
   `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\ndata: ${data}\n`;
 
@@ -52,13 +54,23 @@ export async function renderer(options: RendererOptions = {}): Promise<Renderer>
 }
 
 /** Renders files and gives the objects alone. */
-export async function objectsOf(made: Renderer, files: Files, path: string, spec: KustomizeSpec = {}): Promise<KubeObject[]> {
+export async function objectsOf(
+  made: Renderer,
+  files: Files,
+  path: string,
+  spec: KustomizeSpec = {},
+): Promise<KubeObject[]> {
   const rendered = await made.render({ artifact: await artifact(files), path, spec }, new AbortController().signal);
   return rendered.unchanged ? [] : rendered.objects.map(({ object }) => object);
 }
 
 /** What a build says when it fails. */
-export async function failureOf(made: Renderer, files: Files, path: string, spec: KustomizeSpec = {}): Promise<FaultData> {
+export async function failureOf(
+  made: Renderer,
+  files: Files,
+  path: string,
+  spec: KustomizeSpec = {},
+): Promise<FaultData> {
   return objectsOf(made, files, path, spec).then(
     (objects) => assert.fail(`built ${objects.length} objects`),
     (thrown: unknown) => Fault.from(thrown, "").toJSON(),

@@ -21,7 +21,9 @@ export function canonicalJson(value: unknown): string {
 const longInteger = /\d{16}/; // 2^53 has 16 digits
 
 const keepDigits = (_key: string, value: unknown, { source }: { source?: string }): unknown =>
-  typeof value === "number" && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source) ? exact.rawJSON(source) : value;
+  typeof value === "number" && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source)
+    ? exact.rawJSON(source)
+    : value;
 
 // Part of the language since V8 11.4, not yet of its type library.
 const exact = JSON as typeof JSON & {

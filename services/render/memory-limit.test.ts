@@ -8,7 +8,9 @@ const growing = Buffer.from("0061736d01000000".concat("00020161", "0503010002", 
 
 test("[RN29] a module's memory stops growing at the limit", async () => {
   const module = await WebAssembly.compile(withMemoryLimit(growing, 200 * pageBytes));
-  const { memory } = new WebAssembly.Instance(module, {}).exports as { memory: { grow(pages: number): number; buffer: ArrayBuffer } };
+  const { memory } = new WebAssembly.Instance(module, {}).exports as {
+    memory: { grow(pages: number): number; buffer: ArrayBuffer };
+  };
   assert.equal(memory.grow(198), 2);
   assert.equal(memory.buffer.byteLength, 200 * pageBytes);
   assert.throws(() => memory.grow(1), RangeError);
@@ -21,4 +23,5 @@ test("[RN29] a limit below what the module starts with is that", async () => {
 });
 
 for (const bytes of [Buffer.from("0061736d01000000", "hex"), Buffer.alloc(0)])
-  test(`[RN29] ${bytes.length} bytes without a memory are refused`, () => assert.throws(() => withMemoryLimit(bytes, 1), RangeError));
+  test(`[RN29] ${bytes.length} bytes without a memory are refused`, () =>
+    assert.throws(() => withMemoryLimit(bytes, 1), RangeError));

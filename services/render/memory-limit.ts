@@ -20,7 +20,11 @@ export function withMemoryLimit(wasm: Uint8Array, limitBytes: number): Uint8Arra
       const limit = Math.max(minimum.value, Math.floor(limitBytes / pageBytes));
       const section = [1, hasMaximum, ...numberBytes(minimum.value), ...numberBytes(limit)];
       const head = wasm.subarray(0, at);
-      return Buffer.concat([head, Buffer.from([memorySection, ...numberBytes(section.length), ...section]), wasm.subarray(end)]);
+      return Buffer.concat([
+        head,
+        Buffer.from([memorySection, ...numberBytes(section.length), ...section]),
+        wasm.subarray(end),
+      ]);
     }
     at = end;
   }

@@ -29,7 +29,8 @@ const podSpecs: Record<string, string[]> = {
 /** The status of a CRD stays: health is judged by it. */
 function common(object: KubeObject): KubeObject {
   const { status, ...rest } = object;
-  const isCrd = object.kind.toLowerCase() === "customresourcedefinition" && object.apiVersion.startsWith("apiextensions.k8s.io/");
+  const isCrd =
+    object.kind.toLowerCase() === "customresourcedefinition" && object.apiVersion.startsWith("apiextensions.k8s.io/");
   const metadata = { ...object.metadata, creationTimestamp: null };
   return isCrd && status !== undefined ? { ...rest, metadata, status } : { ...rest, metadata };
 }
@@ -49,7 +50,9 @@ const withPodPorts = (spec: unknown) =>
   );
 
 const withProtocols = (ports: unknown) =>
-  Array.isArray(ports) ? ports.map((port) => (isRecord(port) && !port["protocol"] ? { ...port, protocol: "TCP" } : port)) : ports;
+  Array.isArray(ports)
+    ? ports.map((port) => (isRecord(port) && !port["protocol"] ? { ...port, protocol: "TCP" } : port))
+    : ports;
 
 /** A copy with the value at a path changed; the same value when the path is not there. */
 function update<T>(value: T, [field, ...rest]: string[], change: (value: unknown) => unknown): T {

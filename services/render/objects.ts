@@ -23,7 +23,11 @@ export type KubeObject = {
 export type RenderedObject = { object: KubeObject; digest: string };
 
 /** @throws Fault BuildFailed for what is not a Kubernetes object, by its place in the build */
-export function finish(built: readonly unknown[], metadata: KustomizeSpec["commonMetadata"], subject: string): RenderedObject[] {
+export function finish(
+  built: readonly unknown[],
+  metadata: KustomizeSpec["commonMetadata"],
+  subject: string,
+): RenderedObject[] {
   return built
     .flatMap(listItems)
     .map((value, index) => kubeObject(value, index, subject))
@@ -52,7 +56,10 @@ function kubeObject(value: unknown, index: number, subject: string): KubeObject 
 const isKustomizeFile = ({ apiVersion, kind }: KubeObject) =>
   kind.toLowerCase() === "kustomization" && apiVersion.startsWith("kustomize.config.k8s.io/");
 
-function withMetadata(object: KubeObject, { labels, annotations }: NonNullable<KustomizeSpec["commonMetadata"]> = {}): KubeObject {
+function withMetadata(
+  object: KubeObject,
+  { labels, annotations }: NonNullable<KustomizeSpec["commonMetadata"]> = {},
+): KubeObject {
   const { metadata } = object;
   return {
     ...object,

@@ -1,19 +1,22 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
-import { artifact, configMap, renderer, type Files } from "./fixtures.ts";
+import { artifact, configMap, lines, renderer, type Files } from "./fixtures.ts";
 import { Renderer } from "./render.ts";
 
 const signal = new AbortController().signal;
 const small = artifact({ "a.yaml": configMap("a") });
-const code = (expected: string, text = "") => (thrown: unknown) =>
-  thrown instanceof Fault && thrown.code === expected && thrown.message.includes(text);
+const code =
+  (expected: string, text = "") =>
+  (thrown: unknown) =>
+    thrown instanceof Fault && thrown.code === expected && thrown.message.includes(text);
 
 /** Each level holds the one before it twice: 2^levels objects from a few hundred bytes. */
 function doubling(levels: number): Files {
   const files: Files = { "l0/kustomization.yaml": "resources: [a.yaml]\n", "l0/a.yaml": configMap("a") };
   for (let level = 1; level <= levels; level++) {
-    for (const side of ["x", "y"]) files[`l${level}${side}/kustomization.yaml`] = `namePrefix: ${side}-\nresources: [../l${level - 1}]\n`;
+    for (const side of ["x", "y"])
+      files[`l${level}${side}/kustomization.yaml`] = `namePrefix: ${side}-\nresources: [../l${level - 1}]\n`;
     files[`l${level}/kustomization.yaml`] = `resources: [../l${level}x, ../l${level}y]\n`;
   }
   return files;
@@ -35,21 +38,42 @@ const large = (megabytes: number): Files => ({
 
 test("[RN29] a build that needs too much memory fails as a build, and others go on", async () => {
   const made = await renderer({ memoryLimitBytes: 96 * 1024 * 1024 });
-  await assert.rejects(made.render({ artifact: await artifact(large(20)), path: "", spec: {} }, signal), code("BuildFailed", ".: the build needs more memory than it may have"));
+  await assert.rejects(
+    made.render({ artifact: await artifact(large(20)), path: "", spec: {} }, signal),
+    code("BuildFailed", ".: the build needs more memory than it may have"),
+  );
   assert.equal((await made.render({ artifact: await small, path: "", spec: {} }, signal)).unchanged, false);
 });
 
 const deep: { what: string; file: string }[] = [
-  { what: "lists in lists", file: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: ${"[".repeat(50_000)}${"]".repeat(50_000)}\n` },
-  { what: "maps in maps", file: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: ${"{a: ".repeat(9_000)}1${"}".repeat(9_000)}\n` },
-  { what: "aliases of aliases", file: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\na0: &a0 [x,x,x,x,x,x,x,x,x]\n${Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(9).fill(`*a${i}`).join(",")}]`).join("\n")}\n` },
+  {
+    what: "lists in lists",
+    file: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: ${"[".repeat(50_000)}${"]".repeat(50_000)}\n`,
+  },
+  {
+    what: "maps in maps",
+    file: `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: ${"{a: ".repeat(9_000)}1${"}".repeat(9_000)}\n`,
+  },
+  {
+    what: "aliases of aliases",
+    file: lines(
+      "apiVersion: v1",
+      "kind: ConfigMap",
+      "metadata: {name: a}",
+      "a0: &a0 [x,x,x,x,x,x,x,x,x]",
+      ...Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(9).fill(`*a${i}`).join(",")}]`),
+    ),
+  },
 ];
 const nesting = renderer({ timeoutMs: 2_000 });
 for (const { what, file } of deep)
   test(`[RN29] ${what} end their own build at most`, async () => {
     const made = await nesting;
-    await made.render({ artifact: await artifact({ "a.yaml": file }), path: "", spec: {} }, signal).catch((thrown: unknown) =>
-      assert.ok(thrown instanceof Fault && ["BuildFailed", "RenderTimeout"].includes(thrown.code), String(thrown)));
+    await made
+      .render({ artifact: await artifact({ "a.yaml": file }), path: "", spec: {} }, signal)
+      .catch((thrown: unknown) =>
+        assert.ok(thrown instanceof Fault && ["BuildFailed", "RenderTimeout"].includes(thrown.code), String(thrown)),
+      );
     assert.equal((await made.render({ artifact: await small, path: "", spec: {} }, signal)).unchanged, false);
   });
 
@@ -83,32 +107,57 @@ test("[RN31] a build given up while it waits is not done; one that runs is left 
   busy.abort(new Error("nor this"));
   await assert.rejects(running, /nor this/);
   assert.equal((await made.render({ artifact: await small, path: "", spec: {} }, signal)).unchanged, false);
-  await assert.rejects(made.render({ artifact: await small, path: "", spec: {} }, AbortSignal.abort(new Error("at once"))), /at once/);
+  await assert.rejects(
+    made.render({ artifact: await small, path: "", spec: {} }, AbortSignal.abort(new Error("at once"))),
+    /at once/,
+  );
 });
 
 test("[RN31] many builds of many artifacts on two threads each get their own answer", async () => {
   const made = await renderer({ threads: 2 });
-  const artifacts = await Promise.all(["a", "b", "c"].map((name) => artifact({ "kustomization.yaml": "resources: [x.yaml]\n", "x.yaml": configMap(name) })));
-  const got = await Promise.all(Array.from({ length: 60 }, async (_, i) => {
-    const handle = artifacts[i % 3];
-    assert.ok(handle);
-    const rendered = await made.render({ artifact: handle, path: "", spec: { nameSuffix: `-${i}` } }, signal);
-    return rendered.unchanged ? "" : rendered.objects[0]?.object.metadata.name;
-  }));
-  assert.deepEqual(got, Array.from({ length: 60 }, (_, i) => `${"abc"[i % 3]}-${i}`));
+  const artifacts = await Promise.all(
+    ["a", "b", "c"].map((name) =>
+      artifact({ "kustomization.yaml": "resources: [x.yaml]\n", "x.yaml": configMap(name) }),
+    ),
+  );
+  const got = await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      const handle = artifacts[i % 3];
+      assert.ok(handle);
+      const rendered = await made.render({ artifact: handle, path: "", spec: { nameSuffix: `-${i}` } }, signal);
+      return rendered.unchanged ? "" : rendered.objects[0]?.object.metadata.name;
+    }),
+  );
+  assert.deepEqual(
+    got,
+    Array.from({ length: 60 }, (_, i) => `${"abc"[i % 3]}-${i}`),
+  );
 });
 
 test("[RN31] a closed renderer gives up what it was doing, and does no more", async () => {
   const made = await renderer();
   await made.warm();
-  const asked = [artifact(doubling(10)), small].map(async (handle, i) => made.render({ artifact: await handle, path: i === 0 ? "l10" : "", spec: {} }, signal));
+  const asked = [artifact(doubling(10)), small].map(async (handle, i) =>
+    made.render({ artifact: await handle, path: i === 0 ? "l10" : "", spec: {} }, signal),
+  );
   const answers = Promise.allSettled(asked);
   await made.close();
-  assert.deepEqual((await answers).map(({ status }) => status), ["rejected", "rejected"]);
-  await assert.rejects(made.render({ artifact: await small, path: "", spec: {} }, signal), code("RendererMissing", "closed"));
+  assert.deepEqual(
+    (await answers).map(({ status }) => status),
+    ["rejected", "rejected"],
+  );
+  await assert.rejects(
+    made.render({ artifact: await small, path: "", spec: {} }, signal),
+    code("RendererMissing", "closed"),
+  );
 });
 
 test("[RN35] what is no renderer is said to be missing", async () => {
-  const bad = new Renderer({ wasm: { path: "some.wasm", key: "k", read: async () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]) } });
-  await assert.rejects(bad.render({ artifact: await small, path: "", spec: {} }, signal), code("RendererMissing", "some.wasm"));
+  const bad = new Renderer({
+    wasm: { path: "some.wasm", key: "k", read: async () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]) },
+  });
+  await assert.rejects(
+    bad.render({ artifact: await small, path: "", spec: {} }, signal),
+    code("RendererMissing", "some.wasm"),
+  );
 });

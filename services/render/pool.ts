@@ -71,7 +71,10 @@ export class RenderPool {
       if (!thread) return;
       this.queue.shift();
       const { call, tree, done } = job;
-      thread.run(call, tree).then(done.resolve, done.reject).finally(() => this.dispatch());
+      thread
+        .run(call, tree)
+        .then(done.resolve, done.reject)
+        .finally(() => this.dispatch());
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Renders a directory of an artifact into Kubernetes objects, with the real kustomize; or says that nothing changed. */
+/** Renders a directory of an artifact into Kubernetes objects, by the real kustomize; or says nothing changed. */
 import { hash } from "node:crypto";
 import { posix } from "node:path";
 import { Fault } from "#protocol/errors/fault.ts";
@@ -23,8 +23,7 @@ export type RenderRequest = {
 
 /** `key` covers the settings, the path, the renderer itself and the content of everything that was read. */
 export type Rendered =
-  | { unchanged: true; key: string }
-  | { unchanged: false; key: string; readSet: ReadSet; objects: RenderedObject[] };
+  { unchanged: true; key: string } | { unchanged: false; key: string; readSet: ReadSet; objects: RenderedObject[] };
 
 export type RendererOptions = {
   threads?: number;
@@ -56,7 +55,7 @@ export class Renderer {
     await (await this.start()).pool.warm();
   }
 
-  /** @throws Fault ArtifactCorrupt, ArtifactPathMissing, BuildFailed, RenderTimeout, RendererMissing; the signal's reason */
+  /** @throws Fault ArtifactCorrupt, ArtifactPathMissing, BuildFailed, RenderTimeout, RendererMissing; or the signal's */
   async render({ artifact, path, spec, previous }: RenderRequest, signal: AbortSignal): Promise<Rendered> {
     signal.throwIfAborted();
     const [{ pool, wasmKey }, tree] = await Promise.all([this.start(), this.trees.get(artifact)]);
@@ -122,7 +121,12 @@ const defaults = {
 
 type Reply = { objects: unknown[]; readSet: ReadSet };
 
-async function build(pool: RenderPool, call: Parameters<RenderPool["build"]>[0], tree: Tree, signal: AbortSignal): Promise<Reply> {
+async function build(
+  pool: RenderPool,
+  call: Parameters<RenderPool["build"]>[0],
+  tree: Tree,
+  signal: AbortSignal,
+): Promise<Reply> {
   const reply = await pool.build(call, tree, signal);
   const parsed = parseJson(new TextDecoder().decode(reply)) as Reply | { failure: { code: string; message: string } };
   if (!("failure" in parsed)) return parsed;

@@ -89,7 +89,8 @@ class RenderThread {
 function whyStopped(thrown: unknown, words: string): string {
   if (/out of memory/.test(words)) return "the build needs more memory than it may have";
   // Go has a stack of its own, and the engine one below it: either may be the first to end.
-  if (thrown instanceof RangeError || /stack overflow|stack exceeds/.test(words)) return "the manifests are nested too deeply";
+  if (thrown instanceof RangeError || /stack overflow|stack exceeds/.test(words))
+    return "the manifests are nested too deeply";
   return `kustomize ended: ${/^(?:fatal error|panic): .*$/m.exec(words)?.[0] ?? "it gave no reason"}`;
 }
 

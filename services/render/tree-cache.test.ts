@@ -10,7 +10,14 @@ import { TreeCache } from "./tree-cache.ts";
 async function counted(content: string) {
   const handle = await artifact({ "a.yaml": content });
   let loads = 0;
-  return { digest: handle.digest, load: () => { loads++; return handle.load(); }, loads: () => loads };
+  return {
+    digest: handle.digest,
+    load: () => {
+      loads++;
+      return handle.load();
+    },
+    loads: () => loads,
+  };
 }
 
 test("[RN30] a tree is loaded once for all who want it at the same time, and kept", async () => {

@@ -32,7 +32,8 @@ export class TreeCache {
   private async load({ digest, load }: ArtifactHandle): Promise<Tree> {
     const archive = await load();
     const [algorithm = "", expected] = digest.split(":");
-    if (!algorithms.has(algorithm)) throw new Fault("ArtifactCorrupt", digest, { detail: "a digest of an unknown kind" });
+    if (!algorithms.has(algorithm))
+      throw new Fault("ArtifactCorrupt", digest, { detail: "a digest of an unknown kind" });
     if (hash(algorithm, archive) !== expected)
       throw new Fault("ArtifactCorrupt", digest, { detail: "the artifact's bytes do not match its digest" });
     const tree = await unpack(archive, digest, this.limits);

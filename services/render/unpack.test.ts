@@ -7,14 +7,19 @@ import { pack } from "./fixtures.ts";
 import { unpack, unpackLimits } from "./unpack.ts";
 
 const text = (bytes: Uint8Array | undefined) => bytes && Buffer.from(bytes).toString();
-const corrupt = (thrown: unknown) => thrown instanceof Fault && thrown.code === "ArtifactCorrupt" && thrown.subject === "sha256:x";
+const corrupt = (thrown: unknown) =>
+  thrown instanceof Fault && thrown.code === "ArtifactCorrupt" && thrown.subject === "sha256:x";
 const file = (name: string, content = "x") => ({ name, content });
 
 test("[RN34] files and directories are there, with or without ./, links are not", async () => {
   const tree = await unpack(
     await pack([
-      { name: "./", type: "directory" }, { name: "./empty/dir/", type: "directory" }, file("./a/b.yaml", "one"), file("c//d", ""),
-      { name: "a/link", type: "symlink", linkname: "/etc/passwd" }, { name: "a/hard", type: "link", linkname: "a/b.yaml" },
+      { name: "./", type: "directory" },
+      { name: "./empty/dir/", type: "directory" },
+      file("./a/b.yaml", "one"),
+      file("c//d", ""),
+      { name: "a/link", type: "symlink", linkname: "/etc/passwd" },
+      { name: "a/hard", type: "link", linkname: "a/b.yaml" },
     ]),
     "sha256:x",
   );
@@ -49,7 +54,10 @@ const archives: { what: string; archive: () => Promise<Uint8Array> | Uint8Array 
   { what: "gzip, but no tar", archive: () => gzipSync(Buffer.alloc(2_000, "x")) },
   { what: "cut short", archive: async () => (await pack([file("a", "x".repeat(5_000))])).subarray(0, -20) },
   { what: "cut within a file", archive: () => gzipSync(Buffer.concat([header("a", 5_000), Buffer.alloc(700)])) },
-  { what: "a header whose sum is wrong", archive: () => gzipSync(Buffer.concat([header("a", 0).fill("z", 0, 1), Buffer.alloc(1_024)])) },
+  {
+    what: "a header whose sum is wrong",
+    archive: () => gzipSync(Buffer.concat([header("a", 0).fill("z", 0, 1), Buffer.alloc(1_024)])),
+  },
 ];
 for (const { what, archive } of archives)
   test(`[RN34] ${what} is no archive`, async () => assert.rejects(unpack(await archive(), "sha256:x"), corrupt));
@@ -61,10 +69,19 @@ test("[RN34] what unpacks to too many bytes is stopped, however small it is", as
 });
 
 test("[RN34] a file that claims to be huge costs nothing", async () =>
-  assert.rejects(unpack(gzipSync(Buffer.concat([header("a", 8_000_000_000), Buffer.alloc(1_024)])), "sha256:x"), corrupt));
+  assert.rejects(
+    unpack(gzipSync(Buffer.concat([header("a", 8_000_000_000), Buffer.alloc(1_024)])), "sha256:x"),
+    corrupt,
+  ));
 
 test("[RN34] too many entries are refused", async () =>
-  assert.rejects(unpack(await pack(Array.from({ length: 11 }, (_, i) => file(`f${i}`))), "sha256:x", { ...unpackLimits, entries: 10 }), corrupt));
+  assert.rejects(
+    unpack(await pack(Array.from({ length: 11 }, (_, i) => file(`f${i}`))), "sha256:x", {
+      ...unpackLimits,
+      entries: 10,
+    }),
+    corrupt,
+  ));
 
 /** A bare ustar header: names and sizes no writer would let through. */
 function header(name: string, size: number): Buffer {
@@ -74,6 +91,12 @@ function header(name: string, size: number): Buffer {
   block.write(size.toString(8).padStart(11, "0"), 124);
   block.write("00000000000\x00        0", 136);
   block.write("ustar\x0000", 257);
-  block.write(block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0") + "\0 ", 148);
+  block.write(
+    block
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, "0") + "\0 ",
+    148,
+  );
   return block;
 }

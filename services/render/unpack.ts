@@ -66,8 +66,7 @@ class Entries {
   }
 
   tree(): Tree {
-    for (const path of this.directories)
-      if (this.files.has(path)) throw this.refuse(`${path}: a file and a directory`);
+    for (const path of this.directories) if (this.files.has(path)) throw this.refuse(`${path}: a file and a directory`);
     return new Tree(this.files, this.directories);
   }
 

@@ -51,7 +51,8 @@ test("[RN32] chance falls the same in every module, and does not repeat within o
 
 test("[RN32] no file is open, none can be opened, the environment is what it was given", () => {
   const { call, view, bytes } = world({ GOGC: "400" });
-  for (const name of ["fd_read", "fd_prestat_get", "path_open", "sock_accept"]) assert.notEqual(call(name, 3, 0, 0, 0), 0, name);
+  for (const name of ["fd_read", "fd_prestat_get", "path_open", "sock_accept"])
+    assert.notEqual(call(name, 3, 0, 0, 0), 0, name);
   call("environ_sizes_get", 0, 4);
   assert.deepEqual([view.getUint32(0, true), view.getUint32(4, true)], [1, 9]);
   call("environ_get", 0, 100);
@@ -70,6 +71,9 @@ test("[RN32] what is printed is kept up to a bound, also when the module ends it
   assert.equal(wasi.takeOutput().length, 65_536);
   view.setUint32(4, 3, true);
   call("fd_write", 2, 0, 1, 8);
-  assert.throws(() => call("proc_exit", 2), (thrown) => thrown instanceof WasmExit && thrown.exitCode === 2);
+  assert.throws(
+    () => call("proc_exit", 2),
+    (thrown) => thrown instanceof WasmExit && thrown.exitCode === 2,
+  );
   assert.equal(wasi.takeOutput(), "xxx");
 });

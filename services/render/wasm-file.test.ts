@@ -15,7 +15,12 @@ async function machine(t: TestContext, go?: string) {
   await writeFile(log, "");
   const bin = join(folder, "bin");
   await mkdir(bin);
-  if (go) await writeFile(join(bin, "go"), `#!/bin/sh\necho built >> "${log}"\nfor last; do [ "$before" = -o ] && out=$last; before=$last; done\n${go}\n`, { mode: 0o755 });
+  if (go)
+    await writeFile(
+      join(bin, "go"),
+      `#!/bin/sh\necho built >> "${log}"\nfor last; do [ "$before" = -o ] && out=$last; before=$last; done\n${go}\n`,
+      { mode: 0o755 },
+    );
   const env = { XDG_CACHE_HOME: join(folder, "cache"), PATH: go ? `${bin}:/usr/bin:/bin` : bin, HOME: folder };
   return { env, builds: async () => (await readFile(log, "utf8")).split("\n").length - 1 };
 }

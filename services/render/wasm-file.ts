@@ -58,9 +58,15 @@ const sourceFolder = fileURLToPath(new URL("./wasm/", import.meta.url));
 
 /** The key covers the Go sources and the pinned modules; go.mod's `go` line pins the version of the language. */
 async function cachedWasm(env: Environment): Promise<{ path: string; key: string }> {
-  const names = (await readdir(sourceFolder)).filter((name) => name === "go.mod" || name === "go.sum" || isSource(name));
+  const names = (await readdir(sourceFolder)).filter(
+    (name) => name === "go.mod" || name === "go.sum" || isSource(name),
+  );
   const digest = createHash("sha256");
-  for (const name of names.sort()) digest.update(`${name}\0`).update(await readFile(join(sourceFolder, name))).update("\0");
+  for (const name of names.sort())
+    digest
+      .update(`${name}\0`)
+      .update(await readFile(join(sourceFolder, name)))
+      .update("\0");
   const key = digest.digest("hex").slice(0, keyLength);
   const cache = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
   return { path: join(cache, "flotilla", "render", key, "render.wasm"), key };
@@ -74,7 +80,11 @@ async function readWasm(path: string): Promise<Uint8Array> {
   });
 }
 
-const exists = (path: string) => stat(path).then(() => true, () => false);
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 async function goBuild(output: string, env: Environment): Promise<void> {
   const flags = ["-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", output, "."];
@@ -88,7 +98,10 @@ async function goBuild(output: string, env: Environment): Promise<void> {
   const ended = Promise.withResolvers<number | null>();
   child.on("error", ended.reject).on("close", ended.resolve);
   const code = await ended.promise.catch((cause: unknown) => {
-    throw new Fault("RendererMissing", "go", { detail: "Go is needed to build the renderer: install Go 1.26 or later", cause });
+    throw new Fault("RendererMissing", "go", {
+      detail: "Go is needed to build the renderer: install Go 1.26 or later",
+      cause,
+    });
   });
   if (code !== 0) throw new Fault("RendererMissing", "go build", { detail: said.trim() || `ended with ${code}` });
 }

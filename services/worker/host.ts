@@ -1,6 +1,6 @@
 /**
  * Hosts actors. Takes an event, lets the chart decide, keeps the decision, and only then acts: makes the running tasks
- * and timers equal to what the record says. Start, step, recovery and hand-over share that one path (DESIGN 4).
+ * and timers equal to what the record says. Start, step, recovery and hand-over share that one path.
  */
 import type { AnyEventObject, AnyStateMachine } from "xstate";
 import { answered, begin, failed, step } from "#machines/step.ts";

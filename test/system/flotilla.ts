@@ -30,6 +30,8 @@ export type FlotillaOptions = {
   kubeconfig: string;
   /** Given again, it goes on from what is stored there. */
   data: string;
+  /** Any free port unless given. */
+  listen?: string;
   /** Further arguments of `up`. */
   args?: string[];
   /** Further arguments of Node, for a profile. */
@@ -39,10 +41,10 @@ export type FlotillaOptions = {
 const program = join(import.meta.dirname, "../../services/cli/flotilla.mjs");
 let starts = 0;
 
-export async function startFlotilla({ kubeconfig, data, args = [], nodeArgs = [] }: FlotillaOptions): Promise<Flotilla> {
+export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", args = [], nodeArgs = [] }: FlotillaOptions): Promise<Flotilla> {
   await mkdir(data, { recursive: true });
   const logFile = join(data, `up-${++starts}.log`);
-  const words = ["up", "--kubeconfig", kubeconfig, "--data", data, "--listen", "127.0.0.1:0", ...args];
+  const words = ["up", "--kubeconfig", kubeconfig, "--data", data, "--listen", listen, ...args];
   const child = startChild({ name: "flotilla up", command: process.execPath, args: [...nodeArgs, program, ...words], logFile, cwd: data });
   const logs = () => readLog(logFile);
   await whileAlive([child], (signal) => eventually("flotilla up ready", () => logs().some(({ msg }) => msg === "ready"), { signal, withinMs: 60_000 }));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { eventually } from "../../deploy/local/eventually.ts";
 import { startGitServer, type GitServer } from "../../deploy/local/git-server.ts";
 import { scratchFolder } from "../kit/cluster.ts";
-import { openAudit, type AuditedRequest } from "./audit.ts";
+import { openAudit, type Audit } from "./audit.ts";
 import { startFlotilla, type Flotilla } from "./flotilla.ts";
 import { openKube, pathOf, readKubeconfig, type Kube, type KubeObject } from "./kube.ts";
 import { object } from "./objects.ts";
@@ -25,7 +25,7 @@ export type System = {
   /** GitRepositories, Kustomizations and Events, by kind. */
   watched: Record<"GitRepository" | "Kustomization" | "Event", Watched>;
   /** What the running `up` asks of the API server from now on. */
-  audit(): { requests(): AuditedRequest[] };
+  audit(): Promise<Audit>;
   /** Allows `up` more. */
   grant(rules: object[]): Promise<void>;
   tenant(): Promise<Tenant>;
@@ -62,9 +62,9 @@ export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptio
     kubeconfig: account.kubeconfig,
     grant: account.grant,
     watched: { GitRepository, Kustomization, Event },
-    audit() {
-      const all = openAudit(auditLog);
-      return { requests: () => all.requests().filter(({ user }) => user === account.user) };
+    async audit() {
+      const all = await openAudit(auditLog, kube);
+      return { requests: async () => (await all.requests()).filter(({ user }) => user === account.user) };
     },
     async tenant() {
       const tenant = await Tenant.open(system);

@@ -19,28 +19,29 @@ export function farewell({ data, cluster, repository, flotilla, kubectlProgram, 
     ["Repository", `${repository.url}  (clone: ${repository.clone})`],
     ["Log", `${dir}/flotilla.log`],
   ]);
-  const folders = path.split(delimiter);
-  const lines = [
-    `export KUBECONFIG=${cluster.kubeconfig}`,
-    ...(folders.includes(dirname(kubectlProgram)) ? [] : [`export PATH="$PATH:${dirname(kubectlProgram)}"  # kubectl`]),
-    "npx flotilla get all -A",
-    "kubectl get pods -A",
-    "",
-    "# one environment changes: only that one is rendered and applied",
-    `sed -i.old 's/count: 1/count: 4/' ${repository.clone}/overlays/dev/kustomization.yaml`,
-    `git -C ${repository.clone} commit -qam "Four in dev" && git -C ${repository.clone} push`,
-    `npx flotilla trace $(git -C ${repository.clone} rev-parse HEAD) --data ${data}`,
-    "",
-    "# what is deleted comes back",
-    "kubectl -n shop-test delete service web; kubectl -n shop-test get service web --watch",
+  const { clone } = repository;
+  const found = path.split(delimiter).includes(dirname(kubectlProgram));
+  const tries: readonly (readonly [string, ...string[]])[] = [
+    [
+      "In another terminal, in this folder:",
+      `export KUBECONFIG=${cluster.kubeconfig}`,
+      ...(found ? [] : [`export PATH="$PATH:${dirname(kubectlProgram)}"`]),
+      "npx flotilla get all -A",
+      "kubectl get pods -A",
+    ],
+    [
+      "Change one environment: only that one is built and applied.",
+      `sed -i.old 's/count: 1/count: 4/' ${clone}/overlays/dev/kustomization.yaml`,
+      `git -C ${clone} commit -qam "Four in dev" && git -C ${clone} push`,
+      `npx flotilla trace $(git -C ${clone} rev-parse HEAD) --data ${data}`,
+    ],
+    ["Delete something: it comes back.", "kubectl -n shop-test delete service web; kubectl -n shop-test get service web --watch"],
   ];
   return [
     "",
     "Everything keeps running. Ctrl-C stops it all and removes its files.",
     indent(places),
-    "",
-    "To try, in another terminal, in this folder:",
-    indent(lines.join("\n")),
+    ...tries.flatMap(([name, ...lines]) => ["", name, indent(lines.join("\n"))]),
     "",
   ].join("\n");
 }

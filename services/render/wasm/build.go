@@ -81,7 +81,8 @@ func encode(rendered resmap.ResMap, seen readSet) ([]byte, error) {
 	reply.WriteString(`{"objects":[`)
 	for i, object := range rendered.Resources() {
 		if object.GetName() == "" || object.GetKind() == "" || object.GetApiVersion() == "" {
-			return nil, fmt.Errorf("object %d of the build (kind %q, name %q, apiVersion %q): apiVersion, kind and metadata.name are needed",
+			return nil, fmt.Errorf("object %d of the build (kind %q, name %q, apiVersion %q): "+
+				"apiVersion, kind and metadata.name are needed",
 				i+1, object.GetKind(), object.GetName(), object.GetApiVersion())
 		}
 		text, err := object.MarshalJSON()

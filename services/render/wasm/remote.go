@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -39,11 +40,11 @@ func (v *view) refuseRemote(relative string, content []byte) {
 	if yaml.Unmarshal(content, &parts) != nil {
 		return // kustomize says what is wrong with it
 	}
-	for _, references := range [][]string{parts.Resources, parts.Bases, parts.Generators, parts.Transformers, parts.Validators} {
-		for _, reference := range references {
-			if isURL(reference) || isRepository(reference) && !v.hasFile(path.Join(path.Dir(relative), reference)) {
-				panic(remoteBase{in: relative, reference: reference})
-			}
+	for _, reference := range slices.Concat(
+		parts.Resources, parts.Bases, parts.Generators, parts.Transformers, parts.Validators,
+	) {
+		if isURL(reference) || isRepository(reference) && !v.hasFile(path.Join(path.Dir(relative), reference)) {
+			panic(remoteBase{in: relative, reference: reference})
 		}
 	}
 	for _, reference := range parts.Components {

@@ -176,7 +176,7 @@ export function badInputCases(system: System): void {
       await Promise.all([t.unit("shop", unit), t.unit("neighbour")]);
       await Promise.all([t.ready("Kustomization", "shop"), t.ready("Kustomization", "neighbour")]);
       const before = await t.get("ConfigMap", "settings");
-      const audit = system.audit();
+      const audit = await system.audit();
 
       await spoil(t);
       const [kind, name] = says ? ([says, "app"] as const) : (["Kustomization", "shop"] as const);
@@ -196,6 +196,7 @@ export function badInputCases(system: System): void {
       await t.ready("Kustomization", "shop");
       const after = await t.get("ConfigMap", "settings");
       assert.equal(after.metadata.uid, before.metadata.uid);
-      assert.deepEqual(audit.requests().filter(({ verb, namespace }) => verb.startsWith("delete") && namespace === t.namespace), []);
+      const deletions = (await audit.requests()).filter(({ verb, namespace }) => verb.startsWith("delete") && namespace === t.namespace);
+      assert.deepEqual(deletions, []);
     });
 }
