@@ -5,6 +5,7 @@
 import { assign, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
 import { contestedMs, jitteredMs, retryMs } from "#machines/rules/backoff.ts";
+import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
 import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
 import { busy } from "#machines/step.ts";
@@ -173,8 +174,9 @@ export const kustomization = setup({
   states: {
     waiting: {},
     suspended: {
-      entry: ["beginHandling", "endHandling", assign({ stale: false, drifted: false })],
-      on: { drift: {}, look: {}, artifact: {} },
+      // What drifts meanwhile is put back when it is resumed.
+      entry: ["beginHandling", "endHandling", assign({ stale: false })],
+      on: { look: {}, artifact: {} },
     },
     adopting: {
       tags: busy,
@@ -370,12 +372,6 @@ function told(before: Change[], now: Change[]): Change[] {
 }
 
 function story(revision: string, changes: Change[]): string {
-  const lines = changes.map(({ id, action, by }) => `${objectName(id)} ${action}${by ? ` (was changed by ${by})` : ""}`);
+  const lines = changes.map(({ id, action, by }) => `${displayName(parseInventoryId(id))} ${action}${by ? ` (was changed by ${by})` : ""}`);
   return [`Applied revision: ${revision}`, ...lines].join("\n");
-}
-
-/** `Kind/namespace/name` of an inventory id. */
-function objectName(id: string): string {
-  const [namespace = "", name = "", , kind = ""] = id.split("_");
-  return [kind, namespace, name].filter(Boolean).join("/");
 }

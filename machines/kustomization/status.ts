@@ -10,7 +10,7 @@ const doing: Record<string, string> = {
 
 /** Undefined: leave the object's status as it is. */
 export function kustomizationStatus(state: string, c: KustomizationContext): WantedStatus | undefined {
-  if (state === "waiting" || state === "removing" || state === "remaining" || state === "gone") return undefined;
+  if (state === "waiting" || state === "removing" || state === "gone") return undefined;
   const handled = { handledAt: c.handledAt };
   if (state === "suspended") return handled;
 
@@ -31,7 +31,7 @@ export function kustomizationStatus(state: string, c: KustomizationContext): Wan
         ...(follows ? [{ type: "Healthy", status: "True", reason: "Succeeded", message: "Health check passed" } as const] : []),
       ],
     };
-  if (c.fault && (state === "failing" || state === "stalled" || state === "contested")) {
+  if (c.fault && (state === "failing" || state === "stalled" || state === "contested" || state === "remaining")) {
     const failure = { status: "False", reason: faults[c.fault.code].reason, message: sentence(c.fault) } as const;
     return {
       ...kept,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { artifact, configMap, deployment, failureOf, lines, objectsOf, renderer, type Files } from "./fixtures.ts";
+import { configMap, deployment, failureOf, lines, objectsOf, renderer, type Files } from "./fixtures.ts";
 import type { KubeObject } from "./objects.ts";
 
 const made = await renderer();

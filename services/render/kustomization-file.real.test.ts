@@ -1,22 +1,20 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { artifact, configMap, deployment, failureOf, lines, objectsOf, renderer, type Files } from "./fixtures.ts";
+import { configMap, deployment, failureOf, lines, objectsOf, renderer, type Files } from "./fixtures.ts";
 import type { KubeObject } from "./objects.ts";
 import type { KustomizeSpec } from "./spec.ts";
 
 const made = await renderer();
 const names = (objects: KubeObject[]) => objects.map(({ kind, metadata: { name } }) => `${kind}/${name}`);
 
-const found: { id: string; what: string; files: Files; path?: string; expect: string[] }[] = [
+const found: { what: string; files: Files; path?: string; expect: string[] }[] = [
   ...["kustomization.yaml", "kustomization.yml", "Kustomization"].map((name) => ({
-    id: "RN1",
-    what: `${name} is used`,
+    what: `[RN1] ${name} is used`,
     files: { [name]: "resources: [a.yaml]\n", "a.yaml": configMap("a"), "b.yaml": configMap("b") },
     expect: ["ConfigMap/a"],
   })),
   {
-    id: "RN2",
-    what: "without one, every manifest below is a resource, whatever it holds else",
+    what: "[RN2] without one, every manifest below is a resource, whatever it holds else",
     files: {
       "b.yaml": configMap("b"),
       "a.yml": `${configMap("a")}---\n${configMap("a2")}`,
@@ -28,8 +26,7 @@ const found: { id: string; what: string; files: Files; path?: string; expect: st
     expect: ["ConfigMap/a", "ConfigMap/a2", "ConfigMap/b", "ConfigMap/e"],
   },
   {
-    id: "RN2",
-    what: "a directory with a file of its own is one resource",
+    what: "[RN2] a directory with a file of its own is one resource",
     files: {
       "a.yaml": configMap("a"),
       "sub/kustomization.yml": "namePrefix: sub-\nresources: [x.yaml]\n",
@@ -40,94 +37,82 @@ const found: { id: string; what: string; files: Files; path?: string; expect: st
     expect: ["ConfigMap/a", "ConfigMap/sub-x"],
   },
   {
-    id: "RN2",
-    what: "a directory is no kustomization file, whatever its name",
+    what: "[RN2] a directory is no kustomization file, whatever its name",
     files: { "sub/kustomization.yaml/x.yaml": configMap("x") },
     expect: ["ConfigMap/x"],
   },
   {
-    id: "RN2",
-    what: "in the directory of the path only",
+    what: "[RN2] in the directory of the path only",
     path: "app",
     files: { "app/a.yaml": configMap("a"), "other/b.yaml": configMap("b"), "c.yaml": configMap("c") },
     expect: ["ConfigMap/a"],
   },
   {
-    id: "RN2",
-    what: "a manifest in JSON with the extension of YAML",
+    what: "[RN2] a manifest in JSON with the extension of YAML",
     files: { "a.yaml": '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}}' },
     expect: ["ConfigMap/a"],
   },
   {
-    id: "RN4",
-    what: "a directory without manifests builds to nothing",
+    what: "[RN4] a directory without manifests builds to nothing",
     path: "docs",
     files: { "docs/README.md": "# hi" },
     expect: [],
   },
-  { id: "RN4", what: "so does an empty artifact", files: {}, expect: [] },
+  { what: "[RN4] so does an empty artifact", files: {}, expect: [] },
 ];
-for (const { id, what, files, path = "", expect } of found)
-  test(`[${id}] ${what}`, async () => assert.deepEqual(names(await objectsOf(made, files, path)), expect));
+for (const { what, files, path = "", expect } of found)
+  test(what, async () => assert.deepEqual(names(await objectsOf(made, files, path)), expect));
 
-const refused: { id: string; what: string; files: Files; path?: string; spec?: KustomizeSpec; says: RegExp }[] = [
+const refused: { what: string; files: Files; path?: string; spec?: KustomizeSpec; says: RegExp }[] = [
   {
-    id: "RN1",
-    what: "two kustomization files in one directory",
+    what: "[RN1] two kustomization files in one directory",
     files: { "app/kustomization.yaml": "", "app/Kustomization": "" },
     path: "app",
     says: /Found multiple kustomization files under: app$/,
   },
   {
-    id: "RN1",
-    what: "a kustomization file that is no YAML",
+    what: "[RN1] a kustomization file that is no YAML",
     files: { "kustomization.yaml": "resources: [a\n" },
     says: /^kustomization\.yaml: /,
   },
   {
-    id: "RN3",
-    what: "a manifest that is no YAML",
+    what: "[RN3] a manifest that is no YAML",
     files: { "app/x/a.yaml": "a: b: c\n" },
     path: "app",
     says: /^failed to decode Kubernetes YAML from app\/x\/a\.yaml: .*mapping values are not allowed/,
   },
   {
-    id: "RN3",
-    what: "YAML that is no Kubernetes object",
+    what: "[RN3] YAML that is no Kubernetes object",
     files: { "app/values.yaml": "replicas: 1\n" },
     path: "app",
     says: /^failed to decode Kubernetes YAML from app\/values\.yaml: missing Resource metadata/,
   },
   {
-    id: "RN3",
-    what: "an object without a name",
+    what: "[RN3] an object without a name",
     files: { "a.yaml": "apiVersion: v1\nkind: ConfigMap\n" },
     says: /^failed to decode Kubernetes YAML from a\.yaml: missing metadata\.name/,
   },
   {
-    id: "RN8",
-    what: "a component by URL",
+    what: "[RN8] a component by URL",
     files: { "a.yaml": configMap("a") },
     spec: { components: ["https://me:pw@example.com/x"] },
     says: /^component path 'https:\/\/example\.com\/x' must be local and relative$/,
   },
   {
-    id: "RN8",
-    what: "an absolute component",
+    what: "[RN8] an absolute component",
     files: { "a.yaml": configMap("a") },
     spec: { components: ["/x"] },
     says: /must be local and relative$/,
   },
   {
-    id: "RN8",
-    what: "a component that is missing",
+    what: "[RN8] a component that is missing",
     files: { "a.yaml": configMap("a") },
     spec: { components: ["x"] },
     says: /stat x: no such file or directory/,
   },
 ];
-for (const { id, what, files, path = "", spec, says } of refused)
-  test(`[${id}] ${what} fails the build`, async () => {
+for (const { what, files, path = "", spec, says } of refused)
+  test(`${what} fails the build`, async () => {
     const { code, detail } = await failureOf(made, files, path, spec);
     assert.equal(code, "BuildFailed");
     assert.match(detail ?? "", says);

@@ -55,7 +55,7 @@ export class Renderer {
     await (await this.start()).pool.warm();
   }
 
-  /** @throws Fault ArtifactCorrupt, ArtifactPathMissing, BuildFailed, RenderTimeout, RendererMissing; or the signal's */
+  /** @throws Fault ArtifactCorrupt, ArtifactPathMissing, BuildFailed, RenderTimeout, RendererMissing; the signal's */
   async render({ artifact, path, spec, previous }: RenderRequest, signal: AbortSignal): Promise<Rendered> {
     signal.throwIfAborted();
     const [{ pool, wasmKey }, tree] = await Promise.all([this.start(), this.trees.get(artifact)]);

@@ -78,12 +78,14 @@ export class Cell {
     let waitingFor = "";
     while (!this.closed)
       try {
+        const holders = holdersOf(await this.owners());
+        for (let alive; (alive = await this.aliveAmong(holders, seen)) !== undefined && !this.closed; ) {
+          if (alive !== waitingFor) this.options.onWaiting?.(alive);
+          waitingFor = alive;
+          await sleep(this.options.clock, leaseMs / 8);
+        }
         const held = await this.owners();
-        const alive = await this.aliveAmong(new Set([...held.values()].map(({ worker }) => worker)), seen);
-        if (alive === undefined) return await this.take(held);
-        if (alive !== waitingFor) this.options.onWaiting?.(alive);
-        waitingFor = alive;
-        await sleep(this.options.clock, leaseMs / 8);
+        if (holdersOf(held).difference(holders).size === 0) return await this.take(held);
       } catch (thrown) {
         if (!(thrown instanceof LogError) || thrown.kind === "refused") throw thrown;
         await sleep(this.options.clock, busyRetryMs); // somebody else was faster, or NATS is away: look again
@@ -385,6 +387,8 @@ function parseJson(text: string): unknown {
     return undefined;
   }
 }
+
+const holdersOf = (held: Map<number, Owner>): Set<string> => new Set([...held.values()].map(({ worker }) => worker));
 
 function ownerOf(data: string): { worker: string; epoch: number } {
   const { worker = "", epoch = 0 } = ownRecord.safeParse(parseJson(data)).data ?? {};

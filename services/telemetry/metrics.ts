@@ -14,6 +14,7 @@ export type ActorCount = { kind: string; state: string; count: number };
 export type MetricSources = {
   actors?: () => ActorCount[];
   spansDropped?: () => number;
+  renders?: () => number;
 };
 
 export type Metrics = {
@@ -63,6 +64,9 @@ export function createMetrics({ version }: { version: string }): Metrics {
     "Spans lost because the trace stream was away for too long.",
     () => [[sources.spansDropped?.() ?? 0, {}]],
   );
+  counter(meter, "flotilla_renders_total", "Builds that ran; a revision that changes nothing a unit reads needs none.", () => [
+    [sources.renders?.() ?? 0, {}],
+  ]);
   const stopProcess = observeProcess(meter);
 
   return {

@@ -34,8 +34,6 @@ export type ClusterPort = {
   prune(call: { key: ActorKey; entries: InventoryEntry[]; owner: Owner; signal: AbortSignal; waitMs?: number }): Promise<PruneOutcome>;
   /** Entries that are no longer as applied, and who changed them, as far as the watches tell. */
   drifted(entries: InventoryEntry[]): { id: string; by: string }[];
-  /** Begins to watch the kind of an object. */
-  follow(object: { id: string; v: string }): void;
   /** @throws Fault HealthCheckFailed, naming what is not healthy */
   waitHealthy(ids: string[], wait: HealthWait): Promise<void>;
 };

@@ -42,7 +42,12 @@ export class DriftWatch {
 
   /** Everything of the unit: for a worker that has just begun. */
   compareAll(key: ActorKey): void {
-    const inventory = inventoryOf(this.ports.recordOf(key));
+    const record = this.ports.recordOf(key);
+    const inventory = inventoryOf(record);
+    if (writingStates.has(record?.snapshot["value"])) {
+      for (const { id } of inventory) this.changed(key, id);
+      return;
+    }
     if (inventory.length > 0 && this.ports.drifted(inventory).length > 0) this.ports.report(key);
   }
 
@@ -57,5 +62,5 @@ export class DriftWatch {
   }
 }
 
-const inventoryOf = (record: ActorRecord | undefined): InventoryEntry[] =>
+export const inventoryOf = (record: ActorRecord | undefined): InventoryEntry[] =>
   (record?.snapshot.context as { inventory?: InventoryEntry[] } | undefined)?.inventory ?? [];

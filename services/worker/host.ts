@@ -50,8 +50,6 @@ type Live = {
   later: Delivery[];
   working: boolean;
   tasks: Map<number, AbortController>;
-  /** Tasks that were told to stop and have not yet. */
-  ending: Set<Promise<void>>;
   timers: Map<string, () => void>;
   telling: Set<number>;
   quarantine: FaultData | null;
@@ -65,6 +63,8 @@ const graceMs = 5_000;
 export class Host {
   private readonly ports: HostPorts;
   private readonly actors = new Map<string, Live>();
+  /** Tasks that were told to stop and have not yet, by actor: they may outlive it. */
+  private readonly ending = new Map<string, Set<Promise<void>>>();
   private stopped = false;
 
   constructor(ports: HostPorts) {
@@ -78,7 +78,7 @@ export class Host {
     if (!machine || this.actors.has(id)) return;
     const live: Live = {
       key, machine, record: record ?? begin(machine, { key: id }, this.ports.clock.nowMs()).record, kept: record !== undefined,
-      queue: [], later: [], working: false, tasks: new Map(), ending: new Set(), timers: new Map(), telling: new Set(),
+      queue: [], later: [], working: false, tasks: new Map(), timers: new Map(), telling: new Set(),
       quarantine: null,
     };
     this.actors.set(id, live);
@@ -231,7 +231,7 @@ export class Host {
       this.enqueue(live, { event, attempt: run.attempt });
     };
     const { signal } = controller;
-    const work = this.quiet(live).then(() => {
+    const work = this.quiet(actorId(live.key)).then(() => {
       signal.throwIfAborted();
       return this.ports.perform(run.src, { key: live.key, context, input: run.input, run, signal });
     });
@@ -242,9 +242,15 @@ export class Host {
         finish(failed(run, fault), fault);
       },
     );
-    signal.addEventListener("abort", () => {
-      live.ending.add(ended);
-      void ended.then(() => live.ending.delete(ended));
+    signal.addEventListener("abort", () => this.seeOff(actorId(live.key), ended));
+  }
+
+  private seeOff(id: string, ended: Promise<void>): void {
+    const ending = this.ending.get(id) ?? new Set();
+    this.ending.set(id, ending.add(ended));
+    void ended.then(() => {
+      ending.delete(ended);
+      if (ending.size === 0 && this.ending.get(id) === ending) this.ending.delete(id);
     });
   }
 
@@ -252,8 +258,9 @@ export class Host {
    * Resolves when no former task of the actor is at work. An abort stops nothing that is on its way already: what the
    * former one still has in flight must not land in the middle of what the next one does.
    */
-  private async quiet({ ending }: Live): Promise<void> {
-    if (ending.size === 0) return;
+  private async quiet(id: string): Promise<void> {
+    const ending = this.ending.get(id);
+    if (!ending) return;
     const { clock } = this.ports;
     let cancel = () => {};
     const grace = new Promise<void>((resolve) => { cancel = clock.at(clock.nowMs() + graceMs, resolve); });

@@ -4,7 +4,7 @@ import { displayName, apiVersionOf, parseInventoryId, type KubeObject } from "#m
 import type { Owner } from "#machines/rules/prune.ts";
 import { kinds } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import type { ChangeAction } from "#protocol/messages/kustomization.ts";
+import type { ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
@@ -47,8 +47,13 @@ export type Hub = HubPorts & {
   /** False when the object has changed since it was read. */
   patchStatus(key: ActorKey, live: RawObject, status: Record<string, unknown>): Promise<boolean>;
   postEvent(key: ActorKey, object: RawObject, notice: Notice): Promise<void>;
-  /** Tells of every managed object that may no longer be as applied. */
-  subscribe(changed: (owner: Owner, id: string) => void): void;
+  /** Begins to watch every kind of these; resolves when all that stands is known. */
+  ensureWatched(entries: InventoryEntry[]): Promise<void>;
+  /**
+   * Tells of every managed object that may no longer be as applied; and when a kind was listed anew, so that what went
+   * unseen meanwhile is compared too.
+   */
+  subscribe(listener: { changed(owner: Owner, id: string): void; relisted(): void }): void;
 };
 
 const hubKinds: HubKind[] = kinds.map(({ group, kind, plural, versions }) =>
@@ -110,9 +115,6 @@ export function openHub({ client, clock, worker, guard, signal, onObject, onWrit
       return report;
     },
     drifted: (entries) => [...table.drifted(entries)].map(([id, by]) => ({ id, by })),
-    follow({ id, v }) {
-      resourceOf(id, v).then((resource) => table.follow(resource)).catch((thrown: unknown) => log.debug("kind not watched", { id, error: String(thrown) }));
-    },
     async waitHealthy(ids, { foreign, ...wait }) {
       await Promise.all([
         table.waitHealthy(ids, wait),
@@ -193,9 +195,11 @@ export function openHub({ client, clock, worker, guard, signal, onObject, onWrit
     },
     postEvent: (key, object, { severity, reason, message, revision }) =>
       postEvent(client, refOf(key), object, { type: severity, reason, message, ...(revision && { metadata: { revision } }) }, worker, { guard }),
-    subscribe(changed) {
+    ensureWatched: (entries) => table.ensureEntries(entries),
+    subscribe({ changed, relisted }) {
       table.subscribe({
         change: ({ owner, id, drift }) => { if (drift) changed(owner, id); },
+        synced: () => relisted(),
       });
     },
   };

@@ -9,7 +9,11 @@ const mostBytes = 64 * 1024 * 1024;
 export class RenderedCache {
   private readonly units = new LRUCache<string, RenderedUnit>({ maxSize: mostBytes });
 
+  /** Builds taken in so far. */
+  builtTotal = 0;
+
   put(unit: string, rendered: RenderedUnit): void {
+    this.builtTotal++;
     this.units.set(unit, rendered, { size: 1 + JSON.stringify(rendered.objects).length });
   }
 

@@ -27,7 +27,7 @@ export function statusPatch(
     const { path, storedAt, sizeBytes, ...rest } = wanted.artifact;
     next["artifact"] = { ...rest, path, size: sizeBytes, lastUpdateTime: storedAt, url: artifactUrl(path) };
   }
-  if (wanted.conditions) next["conditions"] = conditions(wanted.conditions, live.conditions ?? [], generation, nowIso);
+  if (wanted.conditions) next["conditions"] = conditions(wanted.conditions, readable(live.conditions), generation, nowIso);
 
   const changed = Object.entries(next).filter(([field, value]) => canonical(value) !== canonical(live[field]));
   return changed.length > 0 ? Object.fromEntries(changed) : undefined;
@@ -42,6 +42,10 @@ function conditions(wanted: NonNullable<WantedStatus["conditions"]>, live: Condi
     kept,
   );
 }
+
+// A status can be garbled where its definition does not validate: what cannot be read is written anew.
+const readable = (conditions: unknown): Condition[] =>
+  Array.isArray(conditions) ? conditions.filter((each: unknown): each is Condition => typeof each === "object" && each !== null) : [];
 
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>

@@ -24,7 +24,7 @@ import type { Log as CellLog } from "#services/store/log.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import type { Metrics } from "#services/telemetry/metrics.ts";
 import type { Spans } from "#services/telemetry/spans.ts";
-import { DriftWatch } from "./drift-watch.ts";
+import { DriftWatch, inventoryOf } from "./drift-watch.ts";
 import type { Effects } from "./effects/effects.ts";
 import { HubObjects } from "./effects/hub-objects.ts";
 import { kustomizationEffects } from "./effects/kustomization.ts";
@@ -128,7 +128,7 @@ export class Worker {
       }),
       cluster: { connect: () => this.hub.connect(), watch: ({ signal }) => this.hub.watch(signal) },
     };
-    metrics.observe({ actors: () => this.counts(), spansDropped: () => spans.droppedTotal() });
+    metrics.observe({ actors: () => this.counts(), spansDropped: () => spans.droppedTotal(), renders: () => this.rendered.builtTotal });
   }
 
   /** Claims the cell and takes up every actor. Resolves when the hub's objects are known and hints are taken. */
@@ -137,10 +137,8 @@ export class Worker {
     this.claimed = true;
     const damaged: { key: ActorKey; damage: string }[] = [];
     for await (const loaded of this.cell.load())
-      if ("record" in loaded) {
-        this.follow(loaded.record);
-        this.host.adopt(loaded.key, loaded.record);
-      } else damaged.push(loaded);
+      if ("record" in loaded) this.host.adopt(loaded.key, loaded.record);
+      else damaged.push(loaded);
     this.host.adopt(hubKey);
     for (const { key, damage } of damaged)
       this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());
@@ -149,8 +147,13 @@ export class Worker {
     this.began.resolve();
     this.forgetDeleted();
     for (const { key } of this.host.all()) if (key.kind !== hubKey.kind) this.statuses.touch(key, false);
-    this.hub.subscribe((owner, id) => this.drift.changed({ kind: "kustomization", ...owner }, id));
-    for (const { key } of this.host.all()) this.drift.compareAll(key);
+    this.hub.subscribe({
+      changed: (owner, id) => this.drift.changed({ kind: "kustomization", ...owner }, id),
+      relisted: () => this.compareAll(),
+    });
+    // What drifted while nobody watched is put back at once.
+    const inventories = [...this.host.all()].flatMap(({ record }) => inventoryOf(record));
+    this.hub.ensureWatched(inventories).then(() => this.compareAll(), (thrown: unknown) => this.options.log.error("kinds could not be watched", thrown));
   }
 
   reasonsNotReady(): string[] {
@@ -295,10 +298,8 @@ export class Worker {
     return status && { status, generation, busy };
   }
 
-  /** Kinds that stand in an inventory are watched from the start: what drifted meanwhile is put back at once. */
-  private follow(record: ActorRecord): void {
-    const { inventory = [] } = record.snapshot.context as { inventory?: { id: string; v: string }[] };
-    for (const entry of inventory) this.hub.cluster.follow(entry);
+  private compareAll(): void {
+    for (const { key } of this.host.all()) this.drift.compareAll(key);
   }
 
   /** Objects that went while no worker ran. */

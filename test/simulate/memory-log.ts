@@ -12,11 +12,14 @@ const largestBytes = 512 * 1024;
 /** Told of every batch as it is stored, in one piece. */
 export type Listener = (stored: Stored[], writer: string) => void;
 
+type Kept = Stored & { expiresMs: number };
+
 /** What the server keeps: one sequence, at most one message per subject. */
 export class MemoryStream {
   private readonly nowMs: () => number;
-  private readonly areas = new Map<string, Map<string, Stored & { expiresMs: number }>>();
-  private readonly history: { stored: Stored; atMs: number }[] = [];
+  private readonly areas = new Map<string, Map<string, Kept>>();
+  /** Everything ever stored, for replicas that are behind. */
+  private readonly history: { stored: Kept; atMs: number }[] = [];
   private readonly listeners = new Set<Listener>();
   private lastSequence = 0;
 
@@ -52,14 +55,11 @@ export class MemoryStream {
   newest(filter: string, fromSequence = 1, lagMs = 0): Stored[] {
     const matches = matcher(filter);
     const fixed = filter.split(".")[2];
-    const areas = fixed && fixed !== ">" && fixed !== "*" ? [this.areas.get(fixed) ?? new Map()] : [...this.areas.values()];
-    const found: Stored[] = [];
-    if (lagMs > 0) found.push(...this.asOf(this.nowMs() - lagMs).filter(({ subject }) => matches(subject)));
-    else
-      for (const area of areas)
-        for (const stored of area.values())
-          if (stored.sequence >= fromSequence && stored.expiresMs > this.nowMs() && matches(stored.subject)) found.push(stored);
-    return found.filter(({ sequence }) => sequence >= fromSequence).sort((a, b) => a.sequence - b.sequence);
+    const areas = fixed && fixed !== ">" && fixed !== "*" ? [this.areas.get(fixed) ?? new Map<string, Kept>()] : [...this.areas.values()];
+    const all = lagMs > 0 ? this.asOf(this.nowMs() - lagMs) : areas.flatMap((area) => [...area.values()]);
+    return all
+      .filter(({ sequence, expiresMs, subject }) => sequence >= fromSequence && expiresMs > this.nowMs() && matches(subject))
+      .sort((a, b) => a.sequence - b.sequence);
   }
 
   watch(listener: Listener): () => void {
@@ -68,22 +68,23 @@ export class MemoryStream {
   }
 
   private keep({ subject, data, headers = {}, ttlSeconds }: Message): Stored {
-    const stored = { subject, data, headers, sequence: ++this.lastSequence, expiresMs: ttlSeconds ? this.nowMs() + ttlSeconds * 1000 : Infinity };
+    const stored: Kept = { subject, data, headers, sequence: ++this.lastSequence, expiresMs: ttlSeconds ? this.nowMs() + ttlSeconds * 1000 : Infinity };
     const name = areaOf(subject);
-    const area = this.areas.get(name) ?? new Map<string, typeof stored>();
+    const area = this.areas.get(name) ?? new Map<string, Kept>();
     this.areas.set(name, area);
     area.set(subject, stored);
     this.history.push({ stored, atMs: this.nowMs() });
     return stored;
   }
 
-  private asOf(atMs: number): Stored[] {
-    const bySubject = new Map<string, Stored>();
-    for (const entry of this.history) {
-      if (entry.atMs > atMs) break;
-      bySubject.set(entry.stored.subject, entry.stored);
-    }
-    return [...bySubject.values()].filter((stored) => (stored as Stored & { expiresMs: number }).expiresMs > this.nowMs());
+  private asOf(atMs: number): Kept[] {
+    let i = this.history.length;
+    while (i > 0 && (this.history[i - 1]?.atMs ?? 0) > atMs) i--;
+    const since = new Set(this.history.slice(i).map(({ stored }) => stored.subject));
+    const before = new Map<string, Kept>();
+    for (const { stored } of this.history.slice(0, i)) if (since.has(stored.subject)) before.set(stored.subject, stored);
+    const same = [...this.areas.values()].flatMap((area) => [...area.values()]).filter(({ subject }) => !since.has(subject));
+    return [...same, ...before.values()];
   }
 }
 
@@ -146,7 +147,7 @@ export function memoryLog(stream: MemoryStream, wire: Wire, underWay: Map<string
     });
 
   const publishAll = (messages: Message[]): Promise<number> => {
-    const sent = structuredClone(messages);
+    const sent = messages.map((message) => ({ ...message })); // what the caller does with its own afterwards is its affair
     return request(sent.length, (answer) => {
       const commitMs = wire.commitMs();
       if (commitMs === 0) return answer(() => stream.store(sent, wire.client));

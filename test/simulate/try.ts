@@ -14,4 +14,4 @@ for (let seed = first; seed < first + n; seed++) {
     }
   } else if (n === 1) console.log(w.lines.slice(-40).join("\n"), "ok", w.time.clockText, w.time.steps);
 }
-console.log({ bad, n, ms: Math.round(performance.now() - t0), steps });
+console.log({ bad, n, ms: Math.round(performance.now() - t0), cpuMs: Math.round(process.cpuUsage().user / 1000), steps });

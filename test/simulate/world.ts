@@ -5,7 +5,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { actorId, parseActorId } from "#protocol/names/actor.ts";
 import { subject } from "#protocol/names/subject.ts";
 import { LogError, type Log } from "#services/store/log.ts";
-import { Checks, listOf, pathOfUnit, untaken } from "./checks.ts";
+import { Checks, listOf, pathOfUnit } from "./checks.ts";
 import type { KubeFate } from "./cluster.ts";
 import { SimulatedKube } from "./kube.ts";
 import { memoryLog, MemoryStream, type Fate } from "./memory-log.ts";
@@ -331,7 +331,7 @@ export class World {
     if (!owner) return ["nobody owns the cell"];
     return [
       ...units.flatMap((unit) => this.whyUnitNotCalm(unit, owner)),
-      ...untaken(this.stream, owner),
+      ...this.checks.untaken(owner, this.damaged),
       ...[...this.checks.untold].map((notice) => `[OW18] notice ${notice} was never told`),
       ...(JSON.stringify(this.kube.get("ConfigMap/apps/foreign")?.["data"]) === "{\"value\":\"theirs\"}" ? [] : ["somebody else's object was touched"]),
     ];
@@ -342,10 +342,10 @@ export class World {
     const object = this.kube.get(pathOfUnit(unit));
     const record = owner.host.record(parseActorId(unit));
     const ours = this.kube.list().filter(({ object: each }) => each.metadata.labels?.[labels.ownerName] === name).map((each) => each.object);
-    const prunes = name !== "c";
+    const prunes = name !== "c" && !this.letsGo(unit);
     if (!this.wanted.has(unit)) {
       const left = prunes && !object ? ours.map((each) => `${each.metadata.name} of ${unit} is left`) : [];
-      return [...(object ? [`${unit} is not gone`] : []), ...(record ? [`${unit} has a record`] : []), ...(this.suspendedAtDeletion(unit) ? [] : left)];
+      return [...(object ? [`${unit} is not gone`] : []), ...(record ? [`${unit} has a record`] : []), ...left];
     }
     const head = this.upstream.revision(this.upstream.head);
     const status = (object?.["status"] ?? {}) as { lastAppliedRevision?: string; lastHandledReconcileAt?: string; observedGeneration?: number };
@@ -369,8 +369,10 @@ export class World {
     ];
   }
 
-  private suspendedAtDeletion(unit: string): boolean {
-    return this.script.steps.some((step) => step.do === "suspend" && step.unit === unit && step.on);
+  /** Whether it may have been suspended when it was deleted: then its objects stay, and nobody knows of them any more. */
+  private letsGo(unit: string): boolean {
+    const did = (kind: string) => this.script.steps.some((step) => step.do === kind && "unit" in step && step.unit === unit);
+    return did("suspend") && did("delete");
   }
 }
 

@@ -18,8 +18,8 @@ export type Flotilla = {
   logs(): LogLine[];
   /** Says that somebody pushed, as a Git server does. */
   announce(repositoryUrl: string): Promise<Response>;
-  /** SIGTERM; resolves to how it ended. */
-  stop(): Promise<string>;
+  /** SIGTERM to it alone, as `kill` sends it, or a signal to it and its children at once, as a terminal does; resolves to how it ended. */
+  stop(how?: "kill" | "Ctrl-C"): Promise<string>;
   /** Ends it, and only it, as a crash would. */
   crash(): Promise<void>;
 };
@@ -39,6 +39,7 @@ export type FlotillaOptions = {
 };
 
 const program = join(import.meta.dirname, "../../services/cli/flotilla.mjs");
+const stopTimeoutMs = 20_000;
 let starts = 0;
 
 export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", args = [], nodeArgs = [] }: FlotillaOptions): Promise<Flotilla> {
@@ -59,9 +60,13 @@ export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", 
       const headers = { "content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature };
       return fetch(`${url}/hook/push`, { method: "POST", headers, body });
     },
-    async stop() {
-      await child.stop(15_000);
-      return child.ended;
+    async stop(how = "kill") {
+      const late = setTimeout(() => void child.kill(), stopTimeoutMs);
+      if (how === "kill") process.kill(child.pid, "SIGTERM");
+      else process.kill(-child.pid, "SIGINT");
+      const ended = await child.ended;
+      clearTimeout(late);
+      return ended;
     },
     async crash() {
       process.kill(child.pid, "SIGKILL");

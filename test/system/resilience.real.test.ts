@@ -29,6 +29,7 @@ const app = (version: string) => ({ "shop/a.yaml": file(configMap("settings", { 
 
 /** Starts `up` again as it was started: on the same data and address. */
 async function again(system: System, args: string[] = []): Promise<void> {
+  if (process.env["X_LOG"]) process.stderr.write(JSON.stringify(system.flotilla.logs().map(({ts,msg,name,namespace})=>[ts,msg,namespace,name].join(" ")),undefined,1));
   const { data, url } = system.flotilla;
   system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data, listen: new URL(url).host, args });
 }
@@ -43,7 +44,7 @@ describe("with an embedded NATS", () => {
   test("[SY70] killed in the middle of an apply and started again, it finishes: nothing lost, nothing made twice, one nats-server", async () => {
     const t = await system.tenant();
     await t.start(app("1"), "shop");
-    const names = Array.from({ length: 120 }, (_, i) => `c${i}`);
+    const names = Array.from({ length: 80 }, (_, i) => `c${i}`);
     const audit = await system.audit();
     const sha = await t.push({ "shop/many.yaml": file(...names.map((name) => configMap(name, { name }))) });
     const made = async () => (await system.kube.get<{ items: KubeObject[] }>(pathOf("ConfigMap", t.namespace))).items.filter(({ metadata }) => names.includes(metadata.name));
@@ -80,6 +81,14 @@ describe("with an embedded NATS", () => {
     await marker.ready("Kustomization", "shop", sha);
     const idle = (await audit.requests()).filter(({ namespace }) => namespace !== "" && namespace !== marker.namespace);
     assert.deepEqual(idle, []);
+  });
+
+  test("[SY71] stopped by Ctrl-C, which reaches its children too, it ends just so", async () => {
+    assert.equal(await system.flotilla.stop("Ctrl-C"), "exit code 0");
+    assert.deepEqual(natsServersOf(system), []);
+    assert.deepEqual(system.flotilla.logs().filter(({ level }) => level === "error"), []);
+    await again(system);
+    assert.deepEqual(system.flotilla.logs().filter(({ msg }) => /standing by/.test(msg)), []);
   });
 
   test("[SY72] what changed while it was away is found when it is back: a commit, a drifted and a deleted object, a deleted unit", async () => {
@@ -290,8 +299,8 @@ async function withoutValidation({ kube }: System, names: string[]): Promise<voi
   const anything = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
   for (const name of names) {
     const path = pathOf("CustomResourceDefinition", undefined, name);
-    const { spec } = await kube.get(path);
-    const versions = (spec?.["versions"] as object[]).map((version) => ({ ...version, schema: { openAPIV3Schema: anything } }));
+    const { spec = {} } = await kube.get(path);
+    const versions = (spec["versions"] as object[]).map((version) => ({ ...version, schema: { openAPIV3Schema: anything } }));
     await kube.merge(path, { spec: { versions } });
   }
 }

@@ -12,7 +12,9 @@ export type Farewell = {
   flotilla: Pick<Stage["flotilla"], "url">;
 };
 
-export function farewell({ data, cluster, repository, flotilla, kubectlProgram, dir }: Farewell, path = process.env["PATH"] ?? ""): string {
+/** @param path the reader's PATH */
+export function farewell(stage: Farewell, path = process.env["PATH"] ?? ""): string {
+  const { dir, data, cluster, repository, flotilla, kubectlProgram } = stage;
   const places = columns([
     ["Flotilla", `${flotilla.url}  (/readyz, /metrics)`],
     ["KUBECONFIG", cluster.kubeconfig],
@@ -35,7 +37,10 @@ export function farewell({ data, cluster, repository, flotilla, kubectlProgram, 
       `git -C ${clone} commit -qam "Four in dev" && git -C ${clone} push`,
       `npx flotilla trace $(git -C ${clone} rev-parse HEAD) --data ${data}`,
     ],
-    ["Delete something: it comes back.", "kubectl -n shop-test delete service web; kubectl -n shop-test get service web --watch"],
+    [
+      "Delete something: it comes back.",
+      "kubectl -n shop-test delete service web; kubectl -n shop-test get service web --watch",
+    ],
   ];
   return [
     "",

@@ -25,7 +25,7 @@ export type Flotilla = {
 };
 
 const readyWithinMs = 60_000;
-const graceMs = 10_000;
+const graceMs = 20_000; // it may still be loading the renderer
 
 export async function startFlotilla({ kubeconfig, dataDir, logFile, env }: FlotillaOptions): Promise<Flotilla> {
   const child = startChild({
@@ -35,27 +35,26 @@ export async function startFlotilla({ kubeconfig, dataDir, logFile, env }: Floti
     logFile,
     env,
   });
+  const gone = new AbortController();
+  void child.ended.then(() => gone.abort());
   try {
     await whileAlive([child], (signal) =>
       eventually('the log line "ready" of flotilla up', () => saysReady(logFile), { withinMs: readyWithinMs, signal }),
     );
-    const endpoint = JSON.parse(await readFile(join(dataDir, "endpoint.json"), "utf8")) as { url: string; webhookToken: string };
-    return { ...endpoint, stop: () => stop(child) };
+    const endpoint = await readFile(join(dataDir, "endpoint.json"), "utf8");
+    const { url, webhookToken } = JSON.parse(endpoint) as { url: string; webhookToken: string };
+    return { url, webhookToken, stop: () => stop(child, gone.signal) };
   } catch (error) {
-    await stop(child);
+    await stop(child, gone.signal);
     const [reason = ""] = error instanceof Error ? error.message.split(" The end of ", 1) : [];
     throw new Error(reason, { cause: error }); // its log is shown anyway, for people
   }
 }
 
 /** The signal goes to it alone, as from a service manager: ending its own children is its own affair. */
-async function stop(child: Child): Promise<void> {
-  const over = new AbortController();
-  const ended = child.ended.then(() => over.abort());
-  const late = sleep(graceMs, undefined, { signal: over.signal }).catch(() => undefined);
-  await Promise.race([ended, Promise.resolve()]); // has it ended already?
-  if (!over.signal.aborted) process.kill(child.pid, "SIGTERM");
-  await late;
+async function stop(child: Child, gone: AbortSignal): Promise<void> {
+  if (!gone.aborted) process.kill(child.pid, "SIGTERM");
+  await sleep(graceMs, undefined, { signal: gone }).catch(() => undefined);
   await child.stop();
 }
 

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: from a commit to running pods, shown step by step. Everything stays up until Ctrl-C; with `-- --once` it
- * ends by itself. The exit code is 0 when every step came true; otherwise the last lines say which did not, and why.
+ * `npm run demo`: from a commit to running pods, shown step by step. Everything stays up until Ctrl-C; with `-- --once`
+ * it ends by itself. The exit code is 0 when every step came true; otherwise the last lines say which did not, and why.
  */
 import { parseArgs } from "node:util";
 import { farewell } from "./farewell.ts";

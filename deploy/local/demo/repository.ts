@@ -48,7 +48,11 @@ export async function startRepository(dir: string): Promise<Repository> {
 }
 
 /** So that a commit in the clone works on a machine where git does not know its user yet. */
-const identity = [["user.name", "Sam Shopkeeper"], ["user.email", "sam@shop.example"], ["commit.gpgsign", "false"]] as const;
+const identity = [
+  ["user.name", "Sam Shopkeeper"],
+  ["user.email", "sam@shop.example"],
+  ["commit.gpgsign", "false"],
+] as const;
 
 async function installHook(server: GitServer, hook: string, token: string): Promise<void> {
   const settings = { hook, token, repository: server.repoUrl(name) };

@@ -6,17 +6,18 @@ export type Command = {
   args: string[];
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  signal?: AbortSignal;
   /** As the reader would type it, for the message of a failure. */
   shown?: string;
 };
 
+/** Standard output and standard error, each without its last line break. */
+export type Output = { out: string; err: string };
+
 const timeoutMs = 60_000;
 
-/** @returns standard output and standard error, each without its last line break */
-export function runProgram({ file, args, cwd, env = process.env, signal, shown }: Command): Promise<{ out: string; err: string }> {
+export function runProgram({ file, args, cwd, env = process.env, shown }: Command): Promise<Output> {
   return new Promise((resolve, reject) => {
-    const options = { timeout: timeoutMs, maxBuffer: 16 << 20, env, ...(cwd !== undefined && { cwd }), ...(signal && { signal }) };
+    const options = { timeout: timeoutMs, maxBuffer: 16 << 20, env, ...(cwd !== undefined && { cwd }) };
     const child = execFile(file, args, options, (error, stdout, stderr) => {
       if (!error) return resolve({ out: stdout.trimEnd(), err: stderr.trimEnd() });
       const said = `${stderr}${stdout}`.trim() || error.message;

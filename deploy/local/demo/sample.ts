@@ -33,6 +33,7 @@ export async function clusterFiles(url: string): Promise<Files> {
 async function readFolder(folder: string): Promise<Files> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
-  const files = paths.sort().map(async (path) => [relative(folder, path).split(sep).join("/"), await readFile(path, "utf8")]);
+  const name = (path: string) => relative(folder, path).split(sep).join("/");
+  const files = paths.sort().map(async (path) => [name(path), await readFile(path, "utf8")]);
   return Object.fromEntries(await Promise.all(files)) as Files;
 }

@@ -32,7 +32,14 @@ export type Failure = {
   log?: { name: string; lines: string[] };
 };
 
-export type ScreenOptions = { write(text: string): void; nowMs(): number; steps: number; width: number; colour: boolean };
+export type ScreenOptions = {
+  write(text: string): void;
+  nowMs(): number;
+  steps: number;
+  /** Columns of the terminal. */
+  width: number;
+  colour: boolean;
+};
 
 export function createScreen({ write, nowMs, steps, width, colour }: ScreenOptions): Screen {
   const paint = (style: Style, text: string) => (colour ? styleText(style, text, { validateStream: false }) : text);

@@ -1,4 +1,4 @@
-/** Sets the stage: the parts, a control plane, a Git server with the sample, and Flotilla. All files are in one folder. */
+/** Sets the stage: the parts, a control plane, a Git server with the sample, Flotilla. All files are in one folder. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -8,7 +8,7 @@ import { tools } from "../tools.ts";
 import { cacheFolder } from "../tools/cache.ts";
 import { program, startFlotilla, type Flotilla } from "./flotilla.ts";
 import { startRepository, type Repository } from "./repository.ts";
-import { runProgram } from "./run-program.ts";
+import { runProgram, type Command } from "./run-program.ts";
 import { clusterFiles } from "./sample.ts";
 import type { Screen } from "./screen.ts";
 import { openView, type View } from "./view.ts";
@@ -30,7 +30,9 @@ export type Stage = {
   command(...args: string[]): Promise<string>;
 };
 
-const parts = ["nats-server", "kubectl", "etcd", "kube-apiserver", "kwok", "kube-controller-manager", "kube-scheduler"] as const;
+const parts = [
+  "nats-server", "kubectl", "etcd", "kube-apiserver", "kwok", "kube-controller-manager", "kube-scheduler",
+] as const;
 
 export type Folder = { dir: string; logFile: string };
 
@@ -57,29 +59,36 @@ export async function setStage({ dir, logFile }: Folder, screen: Screen, closing
 
   screen.step("Start Flotilla", "One process: it brings its own nats-server and installs its CustomResourceDefinitions.");
   const data = join(dir, "data");
-  screen.command(`npx flotilla up --kubeconfig ${cluster.kubeconfig} \\\n  --data ${data} --listen 127.0.0.1:0`);
+  screen.command(`npx flotilla up --listen 127.0.0.1:0 \\\n  --kubeconfig ${cluster.kubeconfig} --data ${data}`);
   const env = { ...process.env, FLOTILLA_NATS_SERVER: path["nats-server"], FLOTILLA_RENDER_WASM: wasm.path };
-  const flotilla = await startIn(closing, () => startFlotilla({ kubeconfig: cluster.kubeconfig, dataDir: data, logFile, env }));
+  const { kubeconfig } = cluster;
+  const flotilla = await startIn(closing, () => startFlotilla({ kubeconfig, dataDir: data, logFile, env }));
   screen.done(`ready at ${flotilla.url}`);
   await repository.callOnPush({ url: `${flotilla.url}/hook/push`, token: flotilla.webhookToken });
 
-  const view = await openView(cluster.kubeconfig, (what, instead) => screen.done(`still waiting: ${what} (${instead})`));
+  const view = await openView(kubeconfig, (what, instead) => screen.done(`still waiting: ${what} (${instead})`));
   closing.defer(() => view.close());
-  const kubernetes = { ...process.env, KUBECONFIG: cluster.kubeconfig };
+  const kubernetes = { ...process.env, KUBECONFIG: kubeconfig };
+  const run = async (command: Command) => (await runProgram(command)).out;
   return {
     dir, cluster, repository, flotilla, view, data,
     resources: await writeResources(join(dir, "resources"), repository.url),
     kubectlProgram: path.kubectl,
-    kubectl: async (...args) => (await runProgram({ file: path.kubectl, args, env: kubernetes, shown: `kubectl ${args.join(" ")}` })).out,
-    async command(...args) {
-      const env = { ...kubernetes, COLUMNS: String(screen.columns) };
-      return (await runProgram({ file: process.execPath, args: [program, ...args], env, shown: `flotilla ${args.join(" ")}` })).out;
-    },
+    kubectl: (...args) => run({ file: path.kubectl, args, env: kubernetes, shown: `kubectl ${args.join(" ")}` }),
+    command: (...args) =>
+      run({
+        file: process.execPath,
+        args: [program, ...args],
+        env: { ...kubernetes, COLUMNS: String(screen.columns) },
+        shown: `flotilla ${args.join(" ")}`,
+      }),
   };
 }
 
+type Part = { stop(): Promise<void> };
+
 /** An interruption may come while it starts: then it is stopped as soon as it has, before its files are removed. */
-function startIn<T extends { stop(): Promise<void> }>(closing: AsyncDisposableStack, start: () => Promise<T>): Promise<T> {
+function startIn<T extends Part>(closing: AsyncDisposableStack, start: () => Promise<T>): Promise<T> {
   if (closing.disposed) throw new Error("interrupted");
   const starting = start();
   closing.defer(() => starting.then((part) => part.stop(), () => undefined));

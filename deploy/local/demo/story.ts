@@ -1,4 +1,4 @@
-/** The story: a repository becomes running pods, a commit changes them, a hand edit is put back, and one trace tells it. */
+/** The story: a repository becomes running pods, a commit changes them, a hand edit is put back, one trace tells it. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { change, environments } from "./sample.ts";
@@ -12,7 +12,7 @@ const foreignImage = "nginxinc/nginx-unprivileged:1.27-alpine";
 const imageColumns = "custom-columns=NAMESPACE:.metadata.namespace,READY:.status.readyReplicas,IMAGE:..image";
 
 export async function deploy({ view, kubectl, resources }: Stage, screen: Screen): Promise<void> {
-  screen.step("Hand over the resources", "A GitRepository and three Kustomizations, written as for Flux. Nothing else is needed.");
+  screen.step("Hand over the resources", "A GitRepository and three Kustomizations, as for Flux. Nothing else is needed.");
   screen.command(`kubectl apply -f ${resources}`);
   screen.restartClock();
   await kubectl("apply", "-f", resources);
@@ -40,7 +40,7 @@ export async function deploy({ view, kubectl, resources }: Stage, screen: Screen
 
 /** @returns the commit */
 export async function pushChange({ view, kubectl, repository }: Stage, screen: Screen): Promise<string> {
-  screen.step("Push a commit", "A newer image, for all three environments. The Git server tells Flotilla through its webhook.");
+  screen.step("Push a commit", "A newer image for all three environments. The Git server calls Flotilla's webhook.");
   const file = join(repository.clone, change.file);
   await writeFile(file, (await readFile(file, "utf8")).replace(change.before, change.after));
   screen.note(`${change.file}: ${change.before} becomes ${change.after.split(":")[1]}`);
@@ -50,29 +50,31 @@ export async function pushChange({ view, kubectl, repository }: Stage, screen: S
 
   screen.restartClock();
   const push = repository.git("push").then((said) => screen.done(`pushed ${sha.slice(0, 8)} (${remoteLine(said)})`));
-  await Promise.all([push, ...environments.map(({ name, replicas }) => followRollout(view, screen, name, replicas, sha))]);
+  await Promise.all([push, ...environments.map((environment) => followRollout(view, screen, environment, sha))]);
   screen.command(`kubectl get deployments -A -o ${imageColumns}`);
   screen.block(await kubectl("get", "deployments", "-A", "-o", imageColumns));
   return sha;
 }
 
-async function followRollout(view: View, screen: Screen, name: string, replicas: number, sha: string): Promise<void> {
+type Environment = (typeof environments)[number];
+
+async function followRollout(view: View, screen: Screen, { name, replicas }: Environment, sha: string): Promise<void> {
   const deployment = () => view.get("Deployment", name, "web");
+  const unit = () => view.get("Kustomization", namespace, name);
   await view.until({
     what: `Deployment web in ${name} runs ${change.after}`,
     look: () => imageOf(deployment()) === change.after || undefined,
-    instead: () => `it runs ${imageOf(deployment())}; Kustomization ${name}: ${readiness(view.get("Kustomization", namespace, name))}`,
+    instead: () => `it runs ${imageOf(deployment())}; its Kustomization: ${readiness(unit())}`,
     withinMs: readyWithinMs,
   });
   screen.done(`${name}: the new image is applied`);
   await view.until({
     what: `Kustomization ${name} is Ready at ${sha.slice(0, 8)}, with all pods new`,
     look: () => {
-      const unit = ready(view.get("Kustomization", namespace, name));
-      const live = deployment();
-      return (unit?.status?.lastAppliedRevision?.endsWith(sha) && live && isRolledOut(live)) || undefined;
+      const applied = ready(unit())?.status?.lastAppliedRevision?.endsWith(sha);
+      return (applied && rolledOut(deployment())) || undefined;
     },
-    instead: () => readiness(view.get("Kustomization", namespace, name)),
+    instead: () => readiness(unit()),
     withinMs: readyWithinMs,
   });
   screen.done(`${name}: Ready, ${replicas} of ${replicas} pods are new`);
@@ -93,7 +95,7 @@ export async function editByHand({ view, kubectl }: Stage, screen: Screen): Prom
   screen.restartClock();
   const correction = sees(foreignImage).then(async (editedMs) => (await sees(change.after)) - editedMs);
   const [, correctedMs] = await Promise.all([kubectl(...args), correction]);
-  screen.measured(correctedMs, "after the edit, the image from Git was back. A watch saw the edit: no interval to wait for");
+  screen.measured(correctedMs, "after the edit, the image from Git was back: a watch saw it, no interval had to pass");
   const told = await view.until({
     what: "an event that names who changed it",
     look: () => view.all("Event").map(({ message = "" }) => /^.*was changed by.*$/m.exec(message)?.[0]).find(Boolean),
@@ -111,7 +113,7 @@ export async function editByHand({ view, kubectl }: Stage, screen: Screen): Prom
 }
 
 export async function showTrace({ command, data }: Stage, screen: Screen, sha: string): Promise<void> {
-  screen.step("See where the time went", "One trace per commit, from the commit to the healthy object, with no other program needed.");
+  screen.step("See where the time went", "One trace per commit, up to the healthy object. No other program is needed.");
   screen.command(`npx flotilla trace ${sha.slice(0, 8)} --data ${data}`);
   screen.block(await command("trace", sha.slice(0, 8), "--data", data));
   screen.note("Before the first bar: the way from the commit, whose time Git keeps in whole seconds, to the webhook.");
@@ -124,4 +126,5 @@ const rolledOut = (object: Live | undefined) => (object && isRolledOut(object) ?
 const short = (revision = "") => revision.replace(/(?<=:[0-9a-f]{8})[0-9a-f]+$/, "");
 
 /** What the webhook's hook said, without git's prefix. */
-const remoteLine = (said: string): string => /^remote: (webhook: .*?)\s*$/m.exec(said)?.[1] ?? "the webhook said nothing";
+const remoteLine = (said: string): string =>
+  /^remote: (webhook: .*?)\s*$/m.exec(said)?.[1] ?? "the webhook said nothing";

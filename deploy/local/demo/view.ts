@@ -51,8 +51,10 @@ export type View = {
   close(): Promise<void>;
 };
 
+type OnWait = (what: string, instead: string) => void;
+
 /** @param onWait called every ten seconds of a wait, with what is waited for and what there is instead */
-export async function openView(kubeconfig: string, onWait: (what: string, instead: string) => void): Promise<View> {
+export async function openView(kubeconfig: string, onWait: OnWait): Promise<View> {
   const client = createKubeClient(await loadClusterConfig({ path: kubeconfig }));
   const over = new AbortController();
   const held = new Map<Kind, Map<string, Live>>();
@@ -71,7 +73,8 @@ export async function openView(kubeconfig: string, onWait: (what: string, instea
         objects.delete(idOf(key));
         changed();
       },
-      held: () => [...objects.values()].map(({ metadata }) => ({ namespace: metadata.namespace ?? "", name: metadata.name })),
+      held: () =>
+        [...objects.values()].map(({ metadata: { namespace = "", name } }) => ({ namespace, name })),
       synced: changed,
     };
     return watch<Live>(client, { path: paths[kind] }, handler, over.signal);
@@ -80,7 +83,7 @@ export async function openView(kubeconfig: string, onWait: (what: string, instea
   return {
     get: (kind, namespace, name) => held.get(kind)?.get(idOf({ namespace, name })),
     all: (kind) => [...(held.get(kind)?.values() ?? [])],
-    until: ({ what, look, instead, withinMs }) => waitFor({ what, look, instead, withinMs }, looks, onWait),
+    until: (expectation) => waitFor(expectation, looks, onWait),
     async close() {
       over.abort();
       await Promise.all(watches);
@@ -93,9 +96,8 @@ const idOf = ({ namespace = "", name }: { namespace?: string; name: string }) =>
 
 const beatMs = 10_000;
 
-function waitFor<T>(
-  { what, look, instead, withinMs }: Expectation<T>, looks: Set<() => void>, onWait: (what: string, instead: string) => void,
-): Promise<T> {
+function waitFor<T>(expectation: Expectation<T>, looks: Set<() => void>, onWait: OnWait): Promise<T> {
+  const { what, look, instead, withinMs } = expectation;
   return new Promise((resolve, reject) => {
     const end = (finish: () => void) => {
       looks.delete(check);
@@ -129,7 +131,8 @@ export function isReady({ metadata, status }: Live): boolean {
   return ready?.status === "True" && (status?.observedGeneration ?? -1) >= (metadata.generation ?? 0);
 }
 
-export const imageOf = (deployment: Live | undefined): string | undefined => deployment?.spec?.template?.spec?.containers?.[0]?.image;
+export const imageOf = (deployment: Live | undefined): string | undefined =>
+  deployment?.spec?.template?.spec?.containers?.[0]?.image;
 
 /** Every replica is of the newest template and available. */
 export function isRolledOut({ metadata, spec, status }: Live): boolean {

@@ -38,7 +38,10 @@ export class Threads {
 
   /** Ends the idle threads; busy ones end with their calls. */
   async close(): Promise<void> {
-    for (let thread = this.#takeIdle(); thread; thread = this.#takeIdle()) await thread.terminate();
+    for (let thread = this.#takeIdle(); thread; thread = this.#takeIdle()) {
+      thread.ref(); // or its end is never heard of when nothing else is under way
+      await thread.terminate();
+    }
   }
 
   #takeIdle(): Worker | undefined {

@@ -1,7 +1,6 @@
 /** From an artifact to objects, and what a change costs. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually } from "../../../deploy/local/eventually.ts";
 import { isWrite, type Audit, type AuditedRequest } from "../audit.ts";
 import { configMap, file, kustomizationFile, object } from "../objects.ts";
 import type { System } from "../system.ts";
