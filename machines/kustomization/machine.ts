@@ -315,7 +315,7 @@ export const kustomization = setup({
       after: { contest: "building" },
     },
     failing: {
-      entry: "endHandling",
+      entry: ["endHandling", assign({ failures: ({ context }) => context.failures + 1 })],
       always: [{ guard: "stalls", target: "stalled" }, again, { guard: "driftedWhileUnhealthy", target: "contested" }],
       after: {
         dependency: { guard: "waits", target: "adopting" },

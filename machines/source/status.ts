@@ -6,7 +6,7 @@ import type { SourceContext } from "./machine.ts";
 
 /** Undefined: leave the object's status as it is. */
 export function sourceStatus(state: string, c: SourceContext): WantedStatus | undefined {
-  if (state === "waiting" || state === "removing" || state === "remaining" || state === "gone") return undefined;
+  if (state === "waiting" || state === "adopting" || state === "removing" || state === "remaining" || state === "gone") return undefined;
   const handled = { handledAt: c.handledAt };
   if (state === "suspended") return handled;
 

@@ -148,7 +148,7 @@ class Thread {
       workerData: this.options.thread,
       env: {},
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: 128, stackSizeMb: 8 },
+      resourceLimits: { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 6, stackSizeMb: 8 },
     });
     worker.once("message", () => resolve(worker));
     // For the thread's whole life: an error nobody listens to would end the process.

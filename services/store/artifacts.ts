@@ -182,8 +182,8 @@ export class ArtifactStore {
   }
 
   /**
-   * Asked for one by one with direct gets: a consumer goes silent when its node dies, a request does not. The last chunk
-   * is handed out once the whole is verified.
+   * Asked for one by one with direct gets: a consumer goes silent when its node dies, a request does not. The last
+   * chunk is handed out once the whole is verified.
    */
   async *#chunks(
     path: string,

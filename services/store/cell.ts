@@ -158,9 +158,13 @@ export class Cell {
     return this.enqueue([snapshot, ...hints.map(message)], partition);
   }
 
-  /** A hint that belongs to no decision: what a watch or a webhook saw. */
+  /**
+   * A hint that belongs to no decision: what a watch or a webhook saw. Fenced where we own its actor: a try that was given
+   * up must not land after a later hint, and what a former owner saw is not news.
+   */
   send(hint: Hint): Promise<void> {
-    return this.enqueue([message(hint)]);
+    const partition = partitionOf(hint.to);
+    return this.enqueue([message(hint)], this.tokens.has(partition) ? partition : undefined);
   }
 
   /** Call in the same tick as every write to the outside. @throws Fault LeaseLost */

@@ -41,7 +41,8 @@ export async function startNatsServer(dir: string, onRestart: (detail: string) =
       `jetstream { store_dir: ${JSON.stringify(join(home, "jetstream"))}, sync_interval: always }`,
       "max_payload: 8MB", "logtime: false", "",
     ].join("\n"), { mode: 0o600 });
-    const started = spawn(binary, ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+    // In a process group of its own: a Ctrl-C in the terminal is for the parent, who still has something to write.
+    const started = spawn(binary, ["-c", config], { stdio: ["ignore", "ignore", "pipe"], detached: true });
     child = started;
     let said = "";
     started.stderr?.on("data", (chunk: Buffer) => { said = (said + chunk.toString()).slice(-2_000); });

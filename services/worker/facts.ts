@@ -21,7 +21,8 @@ export type RawObject = {
 export function factsOf(actorKind: string, raw: RawObject): ObjectFacts {
   const shared = sharedFacts(raw);
   try {
-    return actorKind === "kustomization" ? kustomizationFacts(kustomization.parse(raw), shared) : sourceFacts(gitRepository.parse(raw), shared);
+    const written = declared(raw);
+    return actorKind === "kustomization" ? kustomizationFacts(kustomization.parse(written), shared) : sourceFacts(gitRepository.parse(written), shared);
   } catch (thrown) {
     const invalid = Fault.from(thrown, `${raw.kind ?? actorKind}/${raw.metadata.namespace}/${raw.metadata.name}`).toJSON();
     const blank = { ...shared, invalid: { ...invalid, code: "InvalidObject" as const } };
@@ -29,6 +30,12 @@ export function factsOf(actorKind: string, raw: RawObject): ObjectFacts {
       ? { ...blank, retryMs: defaultIntervalMs, source: "", prune: false, health: false, deletion: "Orphan" }
       : blank;
   }
+}
+
+/** What its user wrote. The status is ours, and where a definition does not validate it, anybody may have garbled it. */
+export function declared(raw: RawObject): unknown {
+  const { status: _, ...object } = raw;
+  return object;
 }
 
 const defaultIntervalMs = 60_000;

@@ -52,7 +52,7 @@ function bench(outcomes: ("sent" | "conflict" | "down")[] = []) {
 test("[WK6] progress that ends quickly is never shown", async () => {
   const { writer, sent, state, run } = bench();
   writer.touch(key, true);
-  await run(300);
+  await run(1_000);
   assert.deepEqual(sent, []);
   state.wanted = said("done");
   writer.touch(key, false);
@@ -64,7 +64,7 @@ test("[WK6] progress that lasts is shown, as it is by then", async () => {
   const { writer, sent, state, run } = bench();
   writer.touch(key, true);
   state.wanted = said("still at it");
-  await run(800);
+  await run(1_600);
   assert.deepEqual(sent, ["still at it"]);
 });
 

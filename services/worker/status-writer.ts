@@ -22,7 +22,9 @@ export type StatusPorts = {
   failed(key: ActorKey, thrown: unknown): void;
 };
 
-const settleMs = 700; // progress is shown only when it lasts
+// Progress is shown only when it lasts, and then not at every step: each is a request.
+const firstProgressMs = 1_500;
+const nextProgressMs = 5_000;
 const retryMs = 1_000;
 const mostConflicts = 5;
 const backgroundWidth = 8;
@@ -30,6 +32,8 @@ const backgroundWidth = 8;
 export class StatusWriter {
   private readonly ports: StatusPorts;
   private readonly scheduled = new Map<string, { dueMs: number; cancel: () => void }>();
+  /** Actors whose progress is shown already. */
+  private readonly inProgress = new Set<string>();
   private readonly writing = new Set<string>();
   private readonly again = new Set<string>();
   private readonly background: (() => void)[] = [];
@@ -40,9 +44,11 @@ export class StatusWriter {
     this.ports = ports;
   }
 
-  /** Something about the actor changed. */
-  touch(key: ActorKey, busy: boolean): void {
-    this.schedule(key, busy ? settleMs : 0);
+  /** Something about the actor changed. `passing`: it will change again by itself, soon. */
+  touch(key: ActorKey, passing: boolean): void {
+    const id = actorId(key);
+    if (!passing) this.inProgress.delete(id);
+    this.schedule(key, passing ? (this.inProgress.has(id) ? nextProgressMs : firstProgressMs) : 0);
   }
 
   stop(): void {
@@ -84,6 +90,7 @@ export class StatusWriter {
     for (let conflicts = 0; live && conflicts < mostConflicts; conflicts++) {
       const wanted = this.ports.wanted(key);
       if (!wanted) return;
+      if (wanted.busy) this.inProgress.add(actorId(key));
       const nowIso = new Date(this.ports.clock.nowMs()).toISOString();
       const before = (live["status"] ?? {}) as Record<string, unknown>;
       const patch = statusPatch(wanted.status, before, wanted.generation, nowIso, (path) => this.ports.artifactUrl(path));

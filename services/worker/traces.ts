@@ -63,7 +63,8 @@ export class Traces {
         ...(!newChange && { [attribute.drift]: true }), "gitops.objects.changed": work.objects.length,
       },
     });
-    for (const part of work.parts) this.part(key, unit, part, work.objects);
+    const { busySinceMs } = before;
+    for (const part of work.parts) if (part.startMs >= busySinceMs) this.part(key, unit, part, work.objects);
   }
 
   forget(key: ActorKey): void {
@@ -77,7 +78,9 @@ export class Traces {
       attributes: { [attribute.unit]: actorId(key), [attribute.taskName]: name },
     });
     if (name !== "apply") return;
-    for (const object of objects.filter((each) => each.startMs >= startMs && each.endMs <= endMs).slice(0, mostObjectSpans)) {
+    // Two clocks of one process, one in whole milliseconds.
+    const within = (each: ObjectPart) => each.startMs >= startMs - 1 && each.endMs <= endMs + 1;
+    for (const object of objects.filter(within).slice(0, mostObjectSpans)) {
       const id = parseInventoryId(object.id);
       this.spans.recordSpan({
         name: `${object.action} ${displayName(id)}`, parent: own, startMs: object.startMs, endMs: object.endMs,

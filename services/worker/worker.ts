@@ -10,7 +10,7 @@ import { stalledBy, type WantedStatus } from "#machines/rules/status.ts";
 import { source as sourceMachine, type SourceContext } from "#machines/source/machine.ts";
 import { sourceStatus } from "#machines/source/status.ts";
 import { kindOf } from "#protocol/api/registry.ts";
-import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
+import { Fault, faults, sentence, type FaultData } from "#protocol/errors/fault.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
@@ -243,7 +243,7 @@ export class Worker {
 
   private kept({ key, before, after, emits, nowMs }: Transition): void {
     const busy = after.busySinceMs !== undefined;
-    if (key.kind !== hubKey.kind) this.statuses.touch(key, busy);
+    if (key.kind !== hubKey.kind) this.statuses.touch(key, busy || waits(after));
     if (before.busySinceMs !== undefined && !busy) {
       const named = { kind: kindName(key.kind), name: key.name, namespace: key.namespace };
       if (key.kind !== hubKey.kind) this.options.metrics.reconciled(named, (nowMs - before.busySinceMs) / 1000);
@@ -331,6 +331,12 @@ function machineOf(kind: string): AnyStateMachine | undefined {
 
 /** As Kubernetes spells it. */
 const kindName = (actorKind: string): string => kindOf(actorKind)?.kind ?? actorKind;
+
+/** A unit created together with its source waits for the first artifact: for a moment, mostly. */
+function waits({ snapshot }: ActorRecord): boolean {
+  const { fault } = snapshot.context as { fault?: FaultData | null };
+  return Boolean(fault) && faults[(fault as FaultData).code].remedy === "wait";
+}
 
 const stateName = ({ snapshot }: ActorRecord): string => (typeof snapshot["value"] === "string" ? snapshot["value"] : "unknown");
 

@@ -18,7 +18,7 @@ export type Observed = {
   readonly process: Process;
   readonly claimed: boolean;
   readonly cell: { holds(): boolean };
-  readonly host: { record(key: ActorKey): ActorRecord | undefined };
+  readonly host: { record(key: ActorKey): ActorRecord | undefined; quarantineOf(key: ActorKey): unknown };
 };
 
 export type CheckPorts = {
@@ -31,6 +31,8 @@ export type CheckPorts = {
 };
 
 const graceMs = 5_000;
+/** A hint is taken by then: the scan comes every 5 s, and a commit may wait for a busy log. */
+const hintMs = 15_000;
 
 export class Checks {
   readonly ports: CheckPorts;
@@ -46,6 +48,10 @@ export class Checks {
   private readonly given = new Map<string, number>();
   /** Sequence of an actor's first record: hints from before it are not meant for it. */
   private readonly births = new Map<string, number>();
+  private readonly knownSinceMs = new Map<string, number>();
+
+  private readonly hints = new Map<string, { sequence: number; atMs: number }>();
+  private disturbedMs = 0;
 
   constructor(ports: CheckPorts) {
     this.ports = ports;
@@ -65,9 +71,13 @@ export class Checks {
   private stored(batch: Stored[], writer: string): void {
     for (const { subject: name, data, headers, sequence } of batch)
       if (name.endsWith(".own")) this.owned(parseOwn(name), data);
+      else if (name.includes(".mbx.")) this.hints.set(name, { sequence, atMs: this.ports.nowMs() });
       else if (isSnapshot(name) && writer !== "") {
         const key = parseSnapshot(name);
-        if (!this.durable.has(actorId(key))) this.births.set(actorId(key), sequence);
+        if (!this.durable.has(actorId(key))) {
+          this.births.set(actorId(key), sequence);
+          this.knownSinceMs.set(actorId(key), this.ports.nowMs());
+        }
         this.recorded(key, data, Number(headers["sim-serial"]), writer, batch);
       }
   }
@@ -110,16 +120,9 @@ export class Checks {
     for (const [consumer, record] of this.durable) {
       const { facts } = record.snapshot.context as { facts?: { source?: string } | null };
       const knows = facts?.source === id && record.snapshot["value"] !== "waiting" && record.snapshot.status === "active";
-      if (knows && before) this.expect(hinted.has(consumer) || this.isYoung(consumer), "OW7", () => `${id} announced ${is.revision} without a word to ${consumer}`);
+      const old = this.ports.nowMs() - (this.knownSinceMs.get(consumer) ?? Infinity) > 60_000; // the decision may be as old
+      if (knows && before && old) this.expect(hinted.has(consumer), "OW7", () => `${id} announced ${is.revision} without a word to ${consumer}`);
     }
-  }
-
-  // The host learns of a decision a moment after the log.
-  private isYoung(consumer: string): boolean {
-    return ![...this.ports.workers()].some(({ host }) => {
-      const { facts } = (host.record(parseActorId(consumer))?.snapshot.context ?? {}) as { facts?: object | null };
-      return Boolean(facts);
-    });
   }
 
   private changed({ verb, path, before, after, by }: Change): void {
@@ -182,6 +185,7 @@ export class Checks {
 
   kept({ key, before, after, nowMs }: Transition): void {
     const id = actorId(key);
+    for (const { n } of after.outbox) if (!before.outbox.some((known) => known["n"] === n)) this.untold.add(`${id} ${String(n)}`);
     const state = String(after.snapshot["value"]);
     const { facts } = after.snapshot.context as { facts?: { invalid?: unknown } | null };
     const idle = after.runs.length === 0 && after.timers.length === 0;
@@ -198,14 +202,31 @@ export class Checks {
     this.untold.delete(`${actorId(key)} ${n}`);
   }
 
-  /** Hints that lie in the log and that their actor has not taken. One that is set aside takes none. */
-  untaken(worker: Observed, excused: ReadonlySet<string>): string[] {
-    return this.ports.stream.newest(subject.everyMailbox).flatMap(({ subject: name, sequence }) => {
-      const { key, hint } = parseMailbox(name);
-      const record = excused.has(actorId(key)) ? undefined : worker.host.record(key);
-      const meant = sequence > (this.births.get(actorId(key)) ?? 0);
-      return record && meant && (record.seen[hint] ?? 0) < sequence ? [`[OW6] ${actorId(key)} has not taken ${hint} ${sequence}`] : [];
-    });
+  /** A worker gives up. */
+  lost(worker: string, reason: string): void {
+    const beat = this.ports.stream.read(subject.member(worker));
+    const owns = [...this.owners.values()].length > 0 && [...this.owners.values()].every((owner) => owner.worker === worker);
+    this.expect(!owns || beat?.data === "", "OW5", () => `${worker} gave up though nobody else took over: ${reason}`);
+  }
+
+  /** The log failed somebody, or a worker just came or came back: everything may take longer. */
+  disturbed(): void {
+    this.disturbedMs = this.ports.nowMs();
+  }
+
+  /** Hints that lie in the log though a worker had all the time it takes. */
+  notice(): void {
+    const nowMs = this.ports.nowMs();
+    if (nowMs - this.disturbedMs <= hintMs) return;
+    for (const worker of this.ports.workers()) {
+      if (!worker.claimed || worker.process.state !== "running" || !worker.cell.holds()) continue;
+      for (const [name, { sequence, atMs }] of this.hints) {
+        const { key, hint } = parseMailbox(name);
+        const seen = worker.host.record(key)?.seen[hint] ?? Infinity;
+        const meant = sequence > (this.births.get(actorId(key)) ?? 0) && this.owner(key) === worker.process.name;
+        this.expect(nowMs - atMs <= hintMs || !meant || seen >= sequence || worker.host.quarantineOf(key) !== null, "OW6", () => `${actorId(key)} has not taken ${hint} ${sequence}`);
+      }
+    }
   }
 
   expect(holds: boolean, rule: string, text: () => string): void {

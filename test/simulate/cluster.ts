@@ -185,6 +185,7 @@ export class ClusterClient implements ClusterPort {
     for (let tries = 1; ; tries++) {
       signal.throwIfAborted();
       const live = await this.read(() => kube.get(path));
+      signal.throwIfAborted();
       if (!live || live.metadata.deletionTimestamp || pruneVerdict(live.metadata, owner) === "keep") return;
       const { uid = "", resourceVersion = "" } = live.metadata;
       const by: By = { purpose: "prune", ...this.ports.by(unit) };

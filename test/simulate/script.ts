@@ -21,7 +21,8 @@ export type Work =
   | { do: "edit"; unit: string; retry: string }
   | { do: "delete"; unit: string; backMs: number | null }
   | { do: "touch object"; nth: number; value: string }
-  | { do: "delete object"; nth: number };
+  | { do: "delete object"; nth: number }
+  | { do: "plant object"; name: string };
 
 export type Step = { atMs: number } & (Fault | Work);
 
@@ -84,7 +85,7 @@ function commit(random: Random, value: () => string): Work {
 }
 
 export const isFault = ({ do: kind }: Step): boolean =>
-  !["commit", "request", "suspend", "edit", "delete", "touch object", "delete object"].includes(kind);
+  !["commit", "request", "suspend", "edit", "delete", "touch object", "delete object", "plant object"].includes(kind);
 
 export function line({ atMs, do: kind, ...rest }: Step): string {
   return `${(atMs / 1000).toFixed(3).padStart(8)}s ${kind} ${JSON.stringify(rest)}`;

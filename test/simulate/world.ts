@@ -68,12 +68,16 @@ export class World {
     for (let slot = 0; slot < this.script.slots; slot++) this.boot(slot, slot === 0 ? 0 : this.random.between(0, 3_000));
     for (const step of this.script.steps) this.time.in(step.atMs, () => { this.say(line(step)); this.perform(step); });
     const over = () => this.violations.length > 0;
-    await this.time.run(this.script.troubleMs, over);
+    for (let ms = 0; ms < this.script.troubleMs && !over(); ms += 5_000) {
+      await this.time.run(Math.min(5_000, this.script.troubleMs - ms), over);
+      this.checks.notice();
+    }
     if (over()) return;
     this.calmDown();
     let reasons: string[] = [];
     for (let ms = 0; ms < calmMs && !over(); ms += 5_000) {
       await this.time.run(5_000, over);
+      this.checks.notice();
       reasons = this.whyNotCalm();
       if (reasons.length === 0) break;
     }
@@ -100,7 +104,7 @@ export class World {
       this.slots[slot] = worker;
       this.say(`${process.name} begins in slot ${slot}`);
       worker.start().then(
-        () => this.say(`${process.name} took up its actors`),
+        () => { this.say(`${process.name} took up its actors`); this.checks.disturbed(); },
         (thrown: unknown) => process.enter(() => this.end(slot, process, `could not begin: ${String(thrown)}`)),
       );
     });
@@ -109,6 +113,7 @@ export class World {
   private end(slot: number, process: Process, reason: string): void {
     if (process.state === "dead") return;
     this.say(`${process.name} ends: ${reason}`);
+    this.checks.lost(process.name, reason);
     process.kill();
     this.boot(slot, 500);
   }
@@ -174,6 +179,12 @@ export class World {
   }
 
   private logFate(slot: number): Fate {
+    const fate = this.rawLogFate(slot);
+    if (fate.arriveMs !== 0 || fate.answerMs === undefined || fate.refusal) this.checks.disturbed();
+    return fate;
+  }
+
+  private rawLogFate(slot: number): Fate {
     const answerMs = this.random.between(1, 3);
     if (this.isOn("cut log all") || this.isOn(`cut log ${slot}`)) {
       if (this.random.chance(0.3)) return { arriveMs: 0, answerMs, refusal: new LogError("busy", "no responders") };
@@ -243,7 +254,7 @@ export class World {
       case "stop": {
         const worker = this.slots[step.slot];
         worker?.process.stop();
-        this.time.in(step.forMs, () => worker?.process.resume());
+        this.time.in(step.forMs, () => { worker?.process.resume(); this.checks.disturbed(); });
         return;
       }
       case "cut log": case "cut cluster": return this.turnOn(`${step.do} ${step.slot}`, step.forMs);
@@ -289,6 +300,11 @@ export class World {
         this.kube.update(path, (object) => ({ ...object, data: { ...(object["data"] as object), value: step.value } }), "kubectl-edit", somebody);
         return;
       }
+      case "plant object": {
+        const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: step.name, namespace: "apps" }, data: { value: "planted" } };
+        if (!this.kube.get(`ConfigMap/apps/${step.name}`)) this.kube.create(object, "kubectl", somebody);
+        return;
+      }
       default:
     }
   }
@@ -331,7 +347,6 @@ export class World {
     if (!owner) return ["nobody owns the cell"];
     return [
       ...units.flatMap((unit) => this.whyUnitNotCalm(unit, owner)),
-      ...this.checks.untaken(owner, this.damaged),
       ...[...this.checks.untold].map((notice) => `[OW18] notice ${notice} was never told`),
       ...(JSON.stringify(this.kube.get("ConfigMap/apps/foreign")?.["data"]) === "{\"value\":\"theirs\"}" ? [] : ["somebody else's object was touched"]),
     ];

@@ -61,6 +61,7 @@ export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", 
       return fetch(`${url}/hook/push`, { method: "POST", headers, body });
     },
     async stop(how = "kill") {
+      if (!isAlive(child.pid)) return child.ended;
       const late = setTimeout(() => void child.kill(), stopTimeoutMs);
       if (how === "kill") process.kill(child.pid, "SIGTERM");
       else process.kill(-child.pid, "SIGINT");

@@ -72,11 +72,10 @@ export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptio
       return tenant;
     },
     async close() {
-      await Promise.all(tenants.map((tenant) => tenant.release()));
+      await Promise.allSettled(tenants.map((tenant) => tenant.release())); // the API server may be gone
       over.abort();
       await system.flotilla.stop();
-      await Promise.all([git.stop(), privateGit.stop()]);
-      await account.remove();
+      await Promise.allSettled([git.stop(), privateGit.stop(), account.remove()]);
       await kube.close();
     },
   };

@@ -1,7 +1,7 @@
 /** What went wrong on the way to a server, as a fault that names the cause and repeats nothing else. */
 import { Fault } from "#protocol/errors/fault.ts";
 
-/** Node's and undici's codes, in words. The messages themselves are not repeated: they quote headers and certificates. */
+/** Node's and undici's codes, in words. Their messages are not repeated: they quote headers and certificates. */
 const causes: Record<string, string> = {
   ECONNREFUSED: "connection refused",
   ECONNRESET: "the connection broke off",

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { pipeline } from "node:stream/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { extract } from "tar-stream";
@@ -115,7 +116,7 @@ describe("a repository", () => {
     await assert.rejects(resolve({ url }), fault("ReferenceMissing", /refs\/heads\/master/));
   });
 
-  test("[SR21] [SR23] [SR24] [SR30] its artifact holds files and directories; the change says who, when, and which trace", async () => {
+  test("[SR21] [SR23] [SR24] [SR30] its artifact; its change: who, when, and which trace", async () => {
     const { archive, ...rest } = await fetch({ url, ref: main }, `main@sha1:${first}`);
     assert.deepEqual(rest, {
       revision: `main@sha1:${first}`,
@@ -340,7 +341,7 @@ describe("who we are", () => {
     await assert.rejects(resolve({ url, ref: main }), fault("AuthenticationFailed", /401: credentials are required/));
     await assert.rejects(
       resolve({ url, ref: main }, { ...good, password: "x" }),
-      fault("AuthenticationFailed", /401: .*not accepted/),
+      fault("AuthenticationFailed", /401: credentials were not accepted/),
     );
     await assert.rejects(resolve({ url, ref: main }, { bearerToken: "x" }), fault("AuthenticationFailed", /401/));
   });
@@ -390,7 +391,7 @@ describe("redirects", () => {
   const redirectTo = (target: (path: string) => string) =>
     serve((request, response) => response.writeHead(302, { location: target(request.url ?? "") }).end("moved"));
 
-  test("[SR11] are followed to another host without credentials, and what is found there is asked there from then on", async () => {
+  test("[SR11] lead to another host without credentials, and later questions go there", async () => {
     const elsewhere = await redirectTo((path) => `${server.url}/shop.git${path.slice("/old".length)}`);
     for (let poll = 0; poll < 2; poll++)
       assert.match(await resolve({ url: `${elsewhere}/old`, ref: main }, good), /^main@/);
@@ -506,18 +507,18 @@ describe("a server that fails", () => {
     await assert.rejects(resolve({ url, ref: main }, {}, AbortSignal.abort(gone)), gone);
   });
 
+  async function* endless() {
+    for (;;) yield Buffer.from(`fff0\x01${"x".repeat(0xfff0 - 5)}`);
+  }
+
   test("[SR14] an answer without end", async () => {
     const url = await serve((request, response) => {
       const advertised = `001e# service=git-upload-pack\n0000${line(`${"1".repeat(40)} refs/heads/main\0shallow side-band-64k`)}0000`;
       if (request.method === "GET") return void response.writeHead(200, advertisement).end(advertised);
       response.writeHead(200, { "content-type": "application/x-git-upload-pack-result" });
       response.write("0008NAK\n");
-      const more = () =>
-        void (
-          response.writable &&
-          response.write(Buffer.from(`fff0\x01${"x".repeat(0xfff0 - 5)}`), () => setImmediate(more))
-        );
-      more();
+      // ends, with an error, when the client goes away
+      pipeline(endless, response).catch(() => undefined);
     });
     await assert.rejects(
       fetch({ url, ref: main }, `main@sha1:${"1".repeat(40)}`, { packBytes: 3_000_000 }),

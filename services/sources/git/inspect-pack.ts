@@ -1,7 +1,7 @@
 /**
  * Looks through a pack (git: Documentation/gitformat-pack) before isomorphic-git unpacks it. That library verifies no
- * checksum of what it downloads and inflates whatever it is given; here the checksum is compared, and nothing is inflated
- * beyond the limits. Contents are not kept.
+ * checksum of what it downloads and inflates whatever it is given; here the checksum is compared, and nothing is
+ * inflated beyond the limits. Contents are not kept.
  */
 import { createHash } from "node:crypto";
 import { inflateSync } from "node:zlib";

@@ -54,8 +54,8 @@ async function listRefs(remote: Remote, prefix: string | undefined, signal: Abor
 export type Wanted = { commit: string; ref: string; pinned: boolean };
 
 /**
- * Receives one commit into memory. A branch is asked for by its name, so it may have moved on meanwhile: the commit that
- * came is returned. A commit is asked for by its name too; where the server only gives what its references point at,
+ * Receives one commit into memory. A branch is asked for by its name, so it may have moved on meanwhile: the commit
+ * that came is returned. A commit is asked for by its name too; where the server only gives what its references point at,
  * it is looked for in the branch's history.
  */
 export async function fetchCommit(

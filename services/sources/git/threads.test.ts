@@ -18,7 +18,7 @@ const answered = (error: unknown) => error instanceof Fault && error.code === "U
 const forever = AbortSignal.timeout(60_000);
 const reason = new Error("another owner");
 
-test("[SR13] a thread ends with its call, a call that waits leaves the queue, and the next one gets a thread", async () => {
+test("[SR13] a thread ends with its call, who waits leaves the queue, the next one gets a thread", async () => {
   const [working, waiting] = [new AbortController(), new AbortController()];
   const calls = [
     assert.rejects(threads.snapshot(job(), working.signal), reason),

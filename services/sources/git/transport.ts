@@ -1,4 +1,4 @@
-/** HTTP to a Git server: pooled connections, bounded answers, credentials that stay with the host they are meant for. */
+/** HTTP to a Git server: kept connections, bounded answers, credentials that stay with the host they are meant for. */
 import { request, type Dispatcher } from "undici";
 import { Fault } from "#protocol/errors/fault.ts";
 import { parseAddress, showUrl, type Address } from "./address.ts";
@@ -146,7 +146,7 @@ async function refuse({ address, credentials }: Remote, { statusCode, body }: Di
   // Azure DevOps answers 203 and its sign-in page.
   if (statusCode === 401 || statusCode === 403 || statusCode === 203)
     throw new Fault("AuthenticationFailed", address.shown, {
-      detail: `HTTP ${statusCode}${credentials.authorization ? ": the credentials were not accepted" : ": credentials are required"}`,
+      detail: `HTTP ${statusCode}: credentials ${credentials.authorization ? "were not accepted" : "are required"}`,
     });
   const detail =
     statusCode === 404 ? "HTTP 404: no repository here, or the credentials may not see it" : `HTTP ${statusCode}`;

@@ -12,7 +12,7 @@ import type { Renderer } from "#services/render/render.ts";
 import type { KustomizeSpec } from "#services/render/spec.ts";
 import type { ArtifactStore } from "#services/store/artifacts.ts";
 import type { ClusterPort } from "../cluster-port.ts";
-import type { RawObject } from "../facts.ts";
+import { declared, type RawObject } from "../facts.ts";
 import type { EffectCall } from "../host.ts";
 import type { RenderedCache } from "../rendered-cache.ts";
 import { shown, type Effects } from "./effects.ts";
@@ -39,7 +39,7 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
   async function build(call: EffectCall, previous: BuildOutcome | null): Promise<BuildOutcome | RenderedObject[]> {
     const { source } = contextOf(call);
     if (!source) throw new Fault("ArtifactMissing", shown("Kustomization", call.key));
-    const { spec } = kustomization.parse(hub.need(call.key));
+    const { spec } = kustomization.parse(declared(hub.need(call.key)));
     const answer = await renderer.render({
       artifact: { digest: source.digest, load: () => artifacts.get(source.path, { digest: source.digest }) },
       path: spec.path ?? "",
@@ -78,7 +78,7 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
     async apply(call): Promise<ApplyOutcome> {
       const { scope } = call.input as { scope: ApplyScope };
       const { inventory } = contextOf(call);
-      const { spec } = kustomization.parse(hub.need(call.key));
+      const { spec } = kustomization.parse(declared(hub.need(call.key)));
       const objects = await objectsOf(call);
       refuseDoubles(objects, call.key);
       const drifted = new Map(cluster.drifted(inventory).map(({ id, by }) => [id, by]));
@@ -98,7 +98,7 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
 
     async followHealth(call) {
       const { inventory, facts, build: built } = contextOf(call);
-      const { spec } = kustomization.parse(hub.need(call.key));
+      const { spec } = kustomization.parse(declared(hub.need(call.key)));
       // spec.wait overrides spec.healthChecks (flux.md 1.8); a unit never waits for itself.
       const itself = inventoryId({ ...call.key, group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" });
       const applied = inventory.filter(({ id, uid }) => uid !== "" && id !== itself).map(({ id }) => id);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually } from "../../../deploy/local/eventually.ts";
+import { pathOf } from "../kube.ts";
 import { configMap, file } from "../objects.ts";
 import type { System } from "../system.ts";
 
@@ -63,5 +64,29 @@ export function deletionCases(system: System): void {
     await t.unit("shop");
     await t.ready("Kustomization", "shop", sha);
     assert.ok(await t.find("ConfigMap", "a"));
+  });
+
+  test("[SY26] a namespace deleted with sources and units in it goes", async () => {
+    const t = await system.tenant();
+    await t.start({ "shop/a.yaml": file(configMap("a", {})), "bad/b.yaml": "not: [valid" }, "shop");
+    await t.unit("bad");
+    await t.failing("Kustomization", "bad", "BuildFailed");
+    await system.kube.remove(pathOf("Namespace", undefined, t.namespace));
+    await eventually("the namespace gone", async () => !(await system.kube.find(pathOf("Namespace", undefined, t.namespace))));
+  });
+
+  test("[SY27] a source that is deleted takes nothing from its units; they say that it is missing, and go on with another of its name", async () => {
+    const t = await system.tenant();
+    await t.start({ "shop/a.yaml": file(configMap("a", { n: "1" })) }, "shop");
+    const { metadata } = await t.get("ConfigMap", "a");
+    await t.remove("GitRepository", "app");
+    await t.untilGone("GitRepository", "app");
+    await t.request("Kustomization", "shop");
+    await t.failing("Kustomization", "shop", "ArtifactFailed");
+    assert.equal((await t.get("ConfigMap", "a")).metadata.resourceVersion, metadata.resourceVersion);
+    const sha = await t.commit({ "shop/a.yaml": file(configMap("a", { n: "2" })) });
+    await t.source();
+    await t.ready("Kustomization", "shop", sha);
+    assert.equal((await t.get("ConfigMap", "a")).metadata.uid, metadata.uid);
   });
 }

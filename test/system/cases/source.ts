@@ -1,6 +1,8 @@
 /** From a commit to an artifact. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { Readable } from "node:stream";
 import { test } from "node:test";
@@ -75,8 +77,11 @@ export function sourceCases(system: System): void {
     await t.source({ url: system.privateGit.repoUrl(t.namespace), secretRef: { name: "access" } });
     const { status } = await t.ready("GitRepository", "app", sha);
     assert.deepEqual(await filesIn(await download(status?.artifact?.url ?? "")), { "a.txt": "private" });
-    const everything = JSON.stringify([t.system.watched.GitRepository.history(t.namespace, "app"), t.told("GitRepository", "app"), system.flotilla.logs()]);
-    assert.ok(!everything.includes(gitUser.password), "the password is written nowhere");
+
+    const said = JSON.stringify([system.watched.GitRepository.history(t.namespace, "app"), t.told("GitRepository", "app"), system.flotilla.logs()]);
+    assert.ok(!said.includes(gitUser.password), "not in the status, the events or the log");
+    const kept = (await readdir(system.flotilla.data, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+    for (const { parentPath, name } of kept) assert.ok(!(await readFile(join(parentPath, name))).includes(gitUser.password), `not in ${name}`);
   });
 
   test("[SY5] a source stays at the commit it names, whatever its branch does", async () => {
@@ -104,6 +109,23 @@ export function sourceCases(system: System): void {
     await t.edit("GitRepository", "app", { spec: { ref: { branch: "release/1.x" } } });
     const { status } = await t.ready("GitRepository", "app", side);
     assert.equal(status?.artifact?.revision, `release/1.x@sha1:${side}`);
+  });
+
+  test("[SY5] a branch that was set back is followed back, and one that is gone leaves the last artifact", async () => {
+    const t = await system.tenant();
+    const first = await t.commit({ "a.txt": "1" });
+    const second = await t.commit({ "a.txt": "2" });
+    await t.source();
+    await t.ready("GitRepository", "app", second);
+    await system.git.git(t.namespace, "update-ref", "refs/heads/main", first);
+    await system.flotilla.announce(t.url);
+    await t.ready("GitRepository", "app", first);
+    await system.git.git(t.namespace, "update-ref", "-d", "refs/heads/main");
+    await t.commit({ "b.txt": "elsewhere" }, { branch: "other" });
+    await system.flotilla.announce(t.url);
+    const { status } = await t.failing("GitRepository", "app", "GitOperationFailed");
+    assert.equal(status?.artifact?.revision, `main@sha1:${first}`);
+    assert.equal((await fetch(status?.artifact?.url ?? "")).status, 200);
   });
 
   const tree = { "app.yaml": "a: 1\n", "logo.png": "image", "docs/readme.md": "text", ".github/ci.yaml": "c: 1\n", ".gitignore": "x\n" };

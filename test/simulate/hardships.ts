@@ -1,0 +1,54 @@
+/** Scripts that make one kind of trouble frequent: what a mutant needs to be caught within a few seeds. */
+import { seeded, type Random } from "./random.ts";
+import type { Script } from "./script.ts";
+
+type Steps = Script["steps"];
+
+const withSteps = (script: Script, steps: Steps, change: Partial<Script> = {}): Script => ({
+  ...script, ...change, troubleMs: Math.max(script.troubleMs, ...steps.map(({ atMs }) => atMs + 5_000)),
+  steps: [...script.steps, ...steps].sort((a, b) => a.atMs - b.atMs),
+});
+
+export const adding = (...steps: Steps) => (script: Script): Script => withSteps(script, steps, { slots: 2 });
+
+/** Commits in quick succession; `more` goes with each of them. */
+function commits(script: Script, more: (random: Random, i: number, atMs: number) => Steps): Steps {
+  const random = seeded(script.seed + 1);
+  return Array.from({ length: 16 }, (_, i): Steps => {
+    const atMs = 5_000 + i * 5_000;
+    const set = Object.fromEntries(["a", "b", "c"].map((path) => [path, { w: `w${i}`, x: i % 2 === 0 ? `x${i}` : null, y: `y${i}` }]));
+    return [{ atMs, do: "commit", set, hinted: true }, ...more(random, i, atMs)];
+  }).flat();
+}
+
+/** Requests in quick succession, live copies that come late, crashes while people are told. */
+export function manyRequests(script: Script): Script {
+  const steps = Array.from({ length: 40 }, (_, i): Steps => [
+    { atMs: 4_000 + i * 1_500, do: "request", unit: "kustomization/apps/b", value: String(100 + i) },
+  ]).flat();
+  return withSteps({ ...script, steps: script.steps.filter((step) => step.do === "commit") }, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...steps]);
+}
+
+/** Workers that stop in the middle of an apply and go on when another has taken over. */
+export const zombies = (script: Script): Script => withSteps(script, [
+  { atMs: 4_000, do: "delay requests", forMs: 90_000 },
+  ...commits(script, (random, i, atMs) => [{ atMs: atMs + random.between(300, 1_500), do: "stop", slot: i % 2, forMs: random.between(3_500, 6_000) }]),
+], { slots: 2 });
+
+/** Crashes a moment after something happened that people are told of. */
+export const crashes = (script: Script): Script => withSteps(script, [
+  { atMs: 4_000, do: "delay requests", forMs: 90_000 },
+  ...commits(script, (random, _, atMs) => [{ atMs: atMs + random.between(100, 1_500), do: "crash", slot: 0, backMs: 50 }]),
+], { slots: 1 });
+
+/** Objects that others delete and create while requests are slow. */
+export const meddling = (script: Script): Script => withSteps(script, [
+  { atMs: 4_000, do: "delay requests", forMs: 90_000 },
+  ...commits(script, (random, _, atMs) => Array.from({ length: 12 }, (): Steps => {
+    const at = atMs + random.between(0, 2_500);
+    return [{ atMs: at, do: "delete object", nth: random.between(0, 99) }, { atMs: at + 30, do: "plant object", name: random.pick(["a-x", "b-x", "c-x"]) }];
+  }).flat()),
+]);
+
+/** Live copies that get lost. */
+export const silence = (script: Script): Script => withSteps(script, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...commits(script, () => [])]);
