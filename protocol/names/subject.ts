@@ -10,6 +10,8 @@ export const stream = {
   cell: (cell: string) => `FL_${cell}`,
   /** Finished spans of the last week. */
   traces: "FL_TRACES",
+  /** Artifacts, by their storage path. */
+  artifactBucket: "fl-artifacts",
 };
 
 /** Where the server repeats what it stored, for whoever listens (a core subscription, not a consumer). */

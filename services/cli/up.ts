@@ -11,6 +11,7 @@ import { loadClusterConfig } from "#services/clients/kubernetes/config.ts";
 import { createGateway } from "#services/gateway/gateway.ts";
 import { parseListen, serve } from "#services/gateway/serve.ts";
 import { Renderer } from "#services/render/render.ts";
+import { closeConnections } from "#services/sources/git/connections.ts";
 import { ArtifactStore } from "#services/store/artifacts.ts";
 import { systemClock } from "#services/store/clock.ts";
 import { openNatsLog } from "#services/store/nats-log.ts";
@@ -117,6 +118,7 @@ async function start(options: UpOptions, stops: Stops): Promise<Omit<Running, "s
     artifactUrl: (path) => `${advertised}/${path}`,
     onLost: (reason) => lost.resolve(reason),
   });
+  stops.add(closeConnections);
   stops.add(() => worker.stop());
 
   const starting = { done: false };

@@ -17,7 +17,7 @@ export type FetchedSource = {
   archive: Uint8Array;
   /** File name under `<kind>/<namespace>/<name>/`, e.g. `<40 hex>.tar.gz`. */
   file: string;
-  /** First line of the commit message, at most 50 characters. */
+  /** First line of the commit message, cut after 50 characters as in Flux. */
   subject: string;
   /** When the change was made: the root of its trace. */
   committedAtMs: number;

@@ -15,6 +15,7 @@ import {
 import { LRUCache } from "lru-cache";
 import type { NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
+import { stream } from "#protocol/names/subject.ts";
 
 export type ArtifactStoreOptions = {
   /** As many as the cell's stream has; 1 when embedded. */
@@ -29,8 +30,8 @@ export type ArtifactStoreOptions = {
 
 export type OpenArtifact = { sizeBytes: number; digest: string; stream: ReadableStream<Uint8Array> };
 
-const bucket = "fl-artifacts";
-const stream = `OBJ_${bucket}`;
+const bucket = stream.artifactBucket;
+const bucketStream = `OBJ_${bucket}`;
 const chunkBytes = 512 * 1024; // below the server's default for a message, 1 MiB
 
 export class ArtifactStore {
@@ -145,7 +146,7 @@ export class ArtifactStore {
       await guarded(path, this.#timeoutMs, async () => {
         await this.#objects.delete(path);
         // The library leaves a marker for every name it ever had: with a name per commit they would pile up.
-        await this.#manager.streams.purge(stream, { filter: `$O.${bucket}.M.${Base64UrlPaddedCodec.encode(path)}` });
+        await this.#manager.streams.purge(bucketStream, { filter: `$O.${bucket}.M.${Base64UrlPaddedCodec.encode(path)}` });
       });
   }
 
@@ -153,7 +154,7 @@ export class ArtifactStore {
   async #paths(): Promise<string[]> {
     const prefix = `$O.${bucket}.M.`;
     const { state } = await guarded(bucket, this.#timeoutMs, () =>
-      this.#manager.streams.info(stream, { subjects_filter: `${prefix}>` }),
+      this.#manager.streams.info(bucketStream, { subjects_filter: `${prefix}>` }),
     );
     return Object.keys(state.subjects ?? {}).map((subject) =>
       Buffer.from(subject.slice(prefix.length), "base64url").toString(),
@@ -196,7 +197,7 @@ export class ArtifactStore {
     let held: Uint8Array | undefined;
     for (let i = 0; i < chunks; i++) {
       const message = await guarded(path, this.#timeoutMs, () =>
-        this.#manager.direct.getMessage(stream, { seq: next, next_by_subj: filter }),
+        this.#manager.direct.getMessage(bucketStream, { seq: next, next_by_subj: filter }),
       );
       // It was replaced or removed meanwhile, or this replica is behind: the next try sees.
       if (!message) throw new Fault("StorageFailed", path, { detail: `part ${i + 1} of ${chunks} is not there` });

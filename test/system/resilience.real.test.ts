@@ -118,8 +118,7 @@ describe("with an embedded NATS", () => {
     const data = `${system.flotilla.data}-new`;
     const audit = await system.audit();
     system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data, listen: new URL(system.flotilla.url).host });
-    const at = await t.request("Kustomization", "shop");
-    await t.until("Kustomization", "shop", `handled ${at}`, ({ status }) => status?.lastHandledReconcileAt === at);
+    await t.reconciled("Kustomization", "shop");
     await t.ready("Kustomization", "shop");
     const after = await Promise.all(["settings", "b"].map((name) => t.get("ConfigMap", name)));
     assert.deepEqual(after.map(({ metadata }) => metadata.resourceVersion), before.map(({ metadata }) => metadata.resourceVersion));

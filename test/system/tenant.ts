@@ -16,6 +16,8 @@ export class Tenant {
   readonly namespace: string;
   /** Named as the namespace; a source looks at it unless told otherwise. */
   readonly url: string;
+  /** What was last written here, by `Kind/name`: the watch may still show what was before. */
+  private readonly written = new Map<string, number>();
 
   private constructor(system: System, namespace: string) {
     this.system = system;
@@ -77,8 +79,10 @@ export class Tenant {
   }
 
   /** Somebody else edits an object. */
-  edit(kind: string, name: string, patch: object): Promise<KubeObject> {
-    return this.system.kube.merge(pathOf(kind, this.namespace, name), patch);
+  async edit(kind: string, name: string, patch: object): Promise<KubeObject> {
+    const edited = await this.system.kube.merge(pathOf(kind, this.namespace, name), patch);
+    this.written.set(`${kind}/${name}`, edited.metadata.generation ?? 0);
+    return edited;
   }
 
   remove(kind: string, name: string): Promise<void> {
@@ -100,7 +104,8 @@ export class Tenant {
   async until(kind: Ours, name: string, what: string, holds: (object: KubeObject) => unknown): Promise<KubeObject> {
     return this.explained(kind, name, eventually(`${kind} ${this.namespace}/${name}: ${what}`, () => {
       const object = this.seen(kind, name);
-      return object && holds(object) ? object : undefined;
+      const isCurrent = (object?.metadata.generation ?? 0) >= (this.written.get(`${kind}/${name}`) ?? 0);
+      return object && isCurrent && holds(object) ? object : undefined;
     }));
   }
 
@@ -114,6 +119,12 @@ export class Tenant {
       const text = [said, ...lines].map((each) => JSON.stringify(each)).join("\n");
       throw new Error(`${(thrown as Error).message}\n${text}`, { cause: thrown });
     }
+  }
+
+  /** Asks for a reconcile, and waits until the status says that it was handled. */
+  async reconciled(kind: Ours, name: string): Promise<KubeObject> {
+    const at = await this.request(kind, name);
+    return this.until(kind, name, `handled ${at}`, ({ status }) => status?.lastHandledReconcileAt === at);
   }
 
   async untilGone(kind: Ours, name: string): Promise<void> {

@@ -1,4 +1,3 @@
-// LEAD: read services/sources/git/LEAD-READ-ME.md before going on (isomorphic-git is required); remove this line after.
 /** GitRepository: a branch or commit of a repository. The chart is machines/source; these two effects are its own. */
 import { Fault } from "#protocol/errors/fault.ts";
 import { defineSource, type SourceCall, type SourceKind } from "#services/sources/define.ts";

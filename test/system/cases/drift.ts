@@ -62,8 +62,7 @@ export function driftCases(system: System): void {
     await t.edit("ConfigMap", "settings", { data: { colour: "red" } });
     await t.edit("Deployment", "web", { spec: { replicas: 1 } }); // once this is put back, the other one has been looked at too
     await eventually("the other drift put back", async () => (await t.get("Deployment", "web")).spec?.["replicas"] === 0);
-    await t.request("Kustomization", "shop").then((at) =>
-      t.until("Kustomization", "shop", `handled ${at}`, (object) => object.status?.lastHandledReconcileAt === at));
+    await t.reconciled("Kustomization", "shop");
     assert.equal((await t.get("ConfigMap", "settings")).data?.["colour"], "red");
   });
 
