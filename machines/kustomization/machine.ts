@@ -330,6 +330,8 @@ export const kustomization = setup({
     },
     removing: {
       tags: busy,
+      // Whether an apply that was cut short created them or not: they go with the rest.
+      entry: assign(({ context: c }) => ({ leftovers: union(c.leftovers, c.intended), intended: [] })),
       on: { object: takingLeave, look: {}, artifact: {}, drift: {} },
       invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
     },

@@ -154,10 +154,10 @@ test("[RN31] a closed renderer gives up what it was doing, and does no more", as
 
 test("[RN35] what is no renderer is said to be missing", async () => {
   const bad = new Renderer({
-    wasm: { path: "some.wasm", key: "k", read: async () => new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]) },
+    wasm: { path: import.meta.filename, key: "k" },
   });
   await assert.rejects(
     bad.render({ artifact: await small, path: "", spec: {} }, signal),
-    code("RendererMissing", "some.wasm"),
+    code("RendererMissing", "pool.real.test.ts"),
   );
 });

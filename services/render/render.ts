@@ -1,9 +1,9 @@
 /** Renders a directory of an artifact into Kubernetes objects, by the real kustomize; or says nothing changed. */
 import { hash } from "node:crypto";
 import { posix } from "node:path";
+import { Worker } from "node:worker_threads";
 import { Fault } from "#protocol/errors/fault.ts";
 import { canonicalJson, parseJson } from "./json.ts";
-import { withMemoryLimit } from "./memory-limit.ts";
 import { finish, type RenderedObject } from "./objects.ts";
 import { RenderPool } from "./pool.ts";
 import { readSetKey, type ReadSet } from "./read-set.ts";
@@ -94,9 +94,8 @@ export class Renderer {
 
   private async compile(): Promise<Engine> {
     const { threads, timeoutMs, memoryLimitBytes, loadedLimitBytes, wasm } = this.options;
-    const { key: wasmKey, path, read } = wasm ?? (await findWasm());
-    const bytes = await read();
-    const module = await compile(bytes, memoryLimitBytes).catch((cause: unknown) => {
+    const { key: wasmKey, path } = wasm ?? (await findWasm());
+    const module = await compile(path, memoryLimitBytes).catch((cause: unknown) => {
       throw new Fault("RendererMissing", path, { detail: "not a compiled renderer", cause });
     });
     const thread = { module, memoryLimitBytes, recycleAboveBytes: memoryLimitBytes / 2, loadedLimitBytes };
@@ -107,8 +106,12 @@ export class Renderer {
 
 type Engine = { pool: RenderPool; wasmKey: string };
 
-const compile = async (bytes: Uint8Array, memoryLimitBytes: number) =>
-  WebAssembly.compile(withMemoryLimit(bytes, memoryLimitBytes));
+function compile(path: string, memoryLimitBytes: number): Promise<WebAssembly.Module> {
+  const thread = new Worker(new URL("./compile-thread.ts", import.meta.url), { name: "renderer compile", workerData: { path, memoryLimitBytes } });
+  return new Promise<WebAssembly.Module>((resolve, reject) => {
+    thread.once("message", resolve).once("error", reject);
+  }).finally(() => void thread.terminate());
+}
 
 const mebibyte = 1024 * 1024;
 const defaults = {

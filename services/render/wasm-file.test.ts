@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -51,7 +50,7 @@ test("[RN36] what is built is found, under its key, and built once", async (t) =
   const built = await buildWasm((line) => lines.push(line), env);
   assert.ok(built.path.startsWith(join(env.XDG_CACHE_HOME, "flotilla/render", built.key)));
   assert.match(built.key, /^[0-9a-f]{16}$/);
-  assert.equal(Buffer.from(await built.read()).toString(), "wasm\n");
+  assert.equal(await readFile(built.path, "utf8"), "wasm\n");
   assert.equal(lines.length, 1);
   await buildWasm(silent, env);
   assert.equal(await builds(), 1);

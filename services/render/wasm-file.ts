@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Fault } from "#protocol/errors/fault.ts";
 
 /** `key` stands for what the renderer does: another key, other results. */
-export type WasmFile = { path: string; key: string; read(): Promise<Uint8Array> };
+export type WasmFile = { path: string; key: string };
 
 type Environment = Record<string, string | undefined>;
 
@@ -22,11 +22,11 @@ export async function findWasm(env: Environment = process.env): Promise<WasmFile
   const named = env["FLOTILLA_RENDER_WASM"];
   if (named) {
     const bytes = await readWasm(named);
-    return { path: named, key: hash("sha256", bytes).slice(0, keyLength), read: () => readWasm(named) };
+    return { path: named, key: hash("sha256", bytes).slice(0, keyLength) };
   }
   const { path, key } = await cachedWasm(env);
   if (!(await exists(path))) throw new Fault("RendererMissing", path, { detail: "not built yet" });
-  return { path, key, read: () => readWasm(path) };
+  return { path, key };
 }
 
 /**

@@ -181,7 +181,7 @@ export class Host {
 
     // An actor that still has something to tell goes once it is told.
     const over = record.snapshot.status === "done" && record.outbox.length === 0;
-    if (over || !live.kept || emits.length > 0 || contents(record) !== contents(before)) {
+    if (over || !live.kept || emits.length > 0 || differs(before, record)) {
       const hints = emits.flatMap((emitted) => this.ports.route(live.key, emitted));
       await this.ports.commit({ key: live.key, record: over ? null : record, hints });
       if (this.stopped) return;
@@ -197,8 +197,8 @@ export class Host {
   private bury(live: Live): void {
     this.halt(live);
     this.actors.delete(actorId(live.key));
-    for (const { event, hint } of [...live.later, ...live.queue.splice(0)])
-      if (event.type === "object") this.deliver(live.key, event, hint);
+    const last = [...live.later, ...live.queue.splice(0)].findLast(({ event }) => event.type === "object");
+    if (last) this.deliver(live.key, last.event, last.hint);
   }
 
   /** Make live tasks equal what the record says. */
@@ -310,5 +310,8 @@ function numbered(record: ActorRecord, notices: AnyEventObject[]): Pick<ActorRec
 
 const timerKey = ({ id, dueMs }: ActorRecord["timers"][number]): string => `${id}@${dueMs}`;
 
-/** What makes two records different for whoever takes over; a higher `seen` alone is not worth a write. */
+/** Whether whoever takes over would go on differently; a higher `seen` alone is not worth a write. */
+const differs = (before: ActorRecord, after: ActorRecord): boolean =>
+  before.snapshot["value"] !== after.snapshot["value"] || before.attempts !== after.attempts || contents(before) !== contents(after);
+
 const contents = ({ seen: _, ...rest }: ActorRecord): string => JSON.stringify(rest);

@@ -19,6 +19,7 @@ const units = Number(process.env["UNITS"] ?? 100);
 const moreUnits = 200;
 const objectsPerUnit = 4;
 const rounds = 30;
+const restMs = 65_000; // idle threads end after a minute
 const all = ["install", "idle", "touch", "push", "drift", "memory"];
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 const unknown = wanted.filter((word) => !all.includes(word));
@@ -142,14 +143,14 @@ try {
 
   if (runs("memory")) {
     say(`memory, and ${moreUnits} units more`);
-    await pause(10_000);
+    await pause(restMs);
     const small = await meter();
     const more = Object.assign({}, ...Array.from({ length: moreUnits }, (_, i) => appFiles(units + i, "example.com/web:0"))) as Record<string, string>;
     head = await server.commit("fleet", { files: more, message: "more apps" });
     await announce();
     await Promise.all(Array.from({ length: moreUnits }, (_, i) => observer.create(kustomization(units + i))));
     await observer.until("all units are ready", allReady(units + moreUnits, head), 300_000);
-    await pause(10_000);
+    await pause(restMs);
     const large = await meter();
     print("memory", {
       units, rss_mb: rounded(small.rssMb), goal_rss_mb: 300, units_after: units + moreUnits, rss_mb_after: rounded(large.rssMb),

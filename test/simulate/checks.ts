@@ -38,6 +38,7 @@ export class Checks {
   readonly ports: CheckPorts;
   /** Notices that were kept and are still to be told: `<actor> <n>`. */
   readonly untold = new Set<string>();
+  private readonly saidOnce = new Set<string>();
   readonly durable = new Map<string, ActorRecord>();
   private readonly owners = new Map<number, { worker: string; epoch: number }>();
   private readonly serials = new Map<string, number>();
@@ -51,6 +52,7 @@ export class Checks {
   private readonly knownSinceMs = new Map<string, number>();
 
   private readonly hints = new Map<string, { sequence: number; atMs: number }>();
+  private readonly suspendedAtDeletion = new Map<string, boolean>();
   private disturbedMs = 0;
 
   constructor(ports: CheckPorts) {
@@ -99,13 +101,15 @@ export class Checks {
     const before = this.durable.get(id);
     if (data === "") {
       this.durable.delete(id);
-      for (const run of this.runs) if (run.startsWith(`${id} `)) this.runs.delete(run);
+      for (const list of [this.runs, this.saidOnce]) for (const each of list) if (each.startsWith(`${id} `)) list.delete(each);
       return;
     }
     const record = parseActorRecord(JSON.parse(data));
+    const afresh = record.snapshot["value"] === "waiting";
+    this.expect(afresh || record.attempts >= (before?.attempts ?? 0), "OW19", () => `${writer} goes on from an old record of ${id}`);
     this.durable.set(id, record);
     for (const { attempt } of record.runs) this.runs.add(`${id} ${attempt}`);
-    for (const { n } of record.outbox) if (!before?.outbox.some((known) => known["n"] === n)) this.untold.add(`${id} ${String(n)}`);
+    this.promised(id, before, record);
     if (key.kind === "gitrepository") this.announced(id, before, record, batch);
     const [was, is] = [before, record].map((each) => (each?.snapshot.context ?? {}) as { handledAt?: string; facts?: { uid: string } | null });
     if (was?.facts && was.facts.uid === is?.facts?.uid)
@@ -127,6 +131,8 @@ export class Checks {
 
   private changed({ verb, path, before, after, by }: Change): void {
     const object = after ?? before;
+    if (after?.metadata.deletionTimestamp && !before?.metadata.deletionTimestamp)
+      this.suspendedAtDeletion.set(path, (after["spec"] as { suspend?: boolean } | undefined)?.suspend === true);
     if (!object || object.apiVersion !== "v1" || by.worker === "somebody") return;
     const { unit = "", epoch = 0, purpose, revision = "" } = by;
     this.expect(object.metadata.labels?.[labels.ownerName] !== undefined, "OW10", () => `${by.worker} touched ${path}, which is not ours`);
@@ -143,9 +149,9 @@ export class Checks {
     }
     if (purpose === "remove") {
       const flux = this.ports.kube.get(pathOfUnit(unit));
-      const { deletionTimestamp } = flux?.metadata ?? {};
-      const { suspend, prune } = (flux?.["spec"] ?? {}) as { suspend?: boolean; prune?: boolean };
-      this.expect(deletionTimestamp !== undefined && !suspend && prune === true, "RC14", () => `${path} was removed though ${unit} does not ask for it`);
+      const { prune } = (flux?.["spec"] ?? {}) as { prune?: boolean };
+      const asks = flux?.metadata.deletionTimestamp !== undefined && prune === true && !this.suspendedAtDeletion.get(pathOfUnit(unit));
+      this.expect(asks, "RC14", () => `${path} was removed though ${unit} does not ask for it`);
     }
   }
 
@@ -185,7 +191,7 @@ export class Checks {
 
   kept({ key, before, after, nowMs }: Transition): void {
     const id = actorId(key);
-    for (const { n } of after.outbox) if (!before.outbox.some((known) => known["n"] === n)) this.untold.add(`${id} ${String(n)}`);
+    this.promised(id, before, after);
     const state = String(after.snapshot["value"]);
     const { facts } = after.snapshot.context as { facts?: { invalid?: unknown } | null };
     const idle = after.runs.length === 0 && after.timers.length === 0;
@@ -200,6 +206,17 @@ export class Checks {
 
   told(key: ActorKey, { n }: Notice & { n: number }): void {
     this.untold.delete(`${actorId(key)} ${n}`);
+    this.saidOnce.add(`${actorId(key)} ${n}`);
+  }
+
+  private promised(id: string, before: ActorRecord | undefined, after: ActorRecord): void {
+    const fresh = after.outbox.filter(({ n }) => !before?.outbox.some((known) => known["n"] === n)).map(({ n }) => `${id} ${String(n)}`);
+    for (const notice of fresh) if (!this.saidOnce.has(notice)) this.untold.add(notice);
+  }
+
+  /** An actor's record is lost, and what it had still to tell with it. */
+  damaged(id: string): void {
+    for (const notice of this.untold) if (notice.startsWith(`${id} `)) this.untold.delete(notice);
   }
 
   /** A worker gives up. */

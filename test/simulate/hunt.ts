@@ -9,7 +9,9 @@ for (const m of mutants.filter((x) => !only || x.name.includes(only))) {
   for (; i <= n && !hit; i++) {
     const script = writeScript(i);
     const w = new World(m.tune?.(script) ?? script, m); await w.run();
-    if (w.violations.length) hit = `${i} ${w.violations[0]!.rule} ${w.violations[0]!.text.slice(0, 110)}`;
+    const v = w.violations.find(({ rule }) => m.rules.includes(rule));
+    if (v) hit = `${i} ${v.rule} ${v.text.slice(0, 110)}`;
+    else if (w.violations.length) console.log("  otherwise", i, w.violations[0]!.rule, w.violations[0]!.text.slice(0, 100));
   }
   console.log(hit ? "killed" : "ALIVE ", "|", m.name, "|", hit, "|", Math.round((process.cpuUsage().user - t) / 1000));
 }

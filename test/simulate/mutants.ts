@@ -14,6 +14,8 @@ import type { Mutation } from "./world.ts";
 
 export type Mutant = Mutation & {
   name: string;
+  /** By one of these it has to be caught. */
+  rules: string[];
   /** A seed that is known to catch it: tried first. */
   seed: number;
   /** Makes what it takes more frequent. */
@@ -28,23 +30,28 @@ type Live = {
 };
 
 export const mutants: Mutant[] = [
-  { name: "records are written without a fence", seed: 1, log: onMessages(({ fence: _, ...message }) => message) },
+  { name: "records are written without a fence", rules: ["OW1", "OW4"], seed: 1, log: onMessages(({ fence: _, ...message }) => message) },
   {
-    name: "owner records are taken without comparing", seed: 1,
+    name: "owner records are taken without comparing", rules: ["OW2"], seed: 1,
     log: onMessages(({ expectLast, ...message }) => (message.subject.endsWith(".own") || expectLast === undefined ? message : { ...message, expectLast })),
   },
-  { name: "no new token after a write without an answer", seed: 1, worker: ({ cell }) => replace(cell, "renewTokens", () => async () => {}) },
-  { name: "heartbeats do not compare", seed: 1, log: onMessages(({ expectLast, ...message }) => (isBeat(message) || expectLast === undefined ? message : { ...message, expectLast })), tune: zombies },
-  { name: "the dead are not told that they are", seed: 1, log: (log) => ({ ...bound(log), publish: async (message) => (isDeathNotice(message) ? 0 : log.publish(message)) }) },
+  { name: "no new token after a write without an answer", rules: ["OW4"], seed: 1, worker: ({ cell }) => replace(cell, "renewTokens", () => async () => {}) },
+  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 1, log: onMessages(({ expectLast, ...message }) => (isBeat(message) || expectLast === undefined ? message : { ...message, expectLast })), tune: zombies },
+  { name: "the dead are not told that they are", rules: ["OW3", "OW9"], seed: 1, log: (log) => ({ ...bound(log), publish: async (message) => (isDeathNotice(message) ? 0 : log.publish(message)) }) },
   {
-    name: "a heartbeat that was forgotten counts again unseen", seed: 1, worker: ({ cell }) => replace(cell, "stillOwns", () => async () => true),
+    name: "a heartbeat that was forgotten counts again unseen", rules: ["OW3", "OW9"], seed: 1, worker: ({ cell }) => replace(cell, "stillOwns", () => async () => true),
     tune: (script) => zombies(adding({ atMs: 5_400, do: "stop", slot: 0, forMs: 75_000 })({ ...script, steps: [] })),
   },
-  { name: "records are loaded from whatever replica answers", seed: 1, worker: ({ cell }) => Reflect.defineProperty(cell, "takenAt", { get: () => 1, set: () => {} }) },
-  { name: "refused for now is taken for lost", seed: 1, log: (log) => ({ ...bound(log), publishAll: (messages) => log.publishAll(messages).catch(asFenced) }) },
-  { name: "hints are taken from live copies only", seed: 1, log: (log) => ({ ...bound(log), scan: (filter, from) => (filter === subject.everyMailbox ? nothing() : log.scan(filter, from)) }) },
+  { name: "records are loaded from whatever replica answers", rules: ["OW19"], seed: 1, worker: ({ cell }) => {
+    replace(cell, "load", (load) => async function* () {
+      Reflect.set(cell, "takenAt", 1);
+      yield* load() as AsyncIterable<unknown>;
+    });
+  } },
+  { name: "refused for now is taken for lost", rules: ["OW5"], seed: 1, log: (log) => ({ ...bound(log), publishAll: (messages) => log.publishAll(messages).catch(asFenced) }) },
+  { name: "hints are taken from live copies only", rules: ["OW6"], seed: 1, log: (log) => ({ ...bound(log), scan: (filter, from) => (filter === subject.everyMailbox ? nothing() : log.scan(filter, from)) }) },
   {
-    name: "a live copy moves the place where the scan goes on", seed: 1, tune: silence,
+    name: "a live copy moves the place where the scan goes on", rules: ["OW6"], seed: 1, tune: silence,
     options: (options) => {
       let cell: Cell | undefined;
       const listen: Log["listen"] = (filter, receive) => options.log.listen(filter, (stored) => {
@@ -55,33 +62,33 @@ export const mutants: Mutant[] = [
     },
   },
   {
-    name: "a hint seen before counts again", seed: 1, tune: manyRequests,
+    name: "a hint seen before counts again", rules: ["RC4"], seed: 1, tune: manyRequests,
     worker: ({ host }) => replace(host, "deliver", (deliver) => (key: ActorKey, event: unknown, hint?: { kind: string; seq: number }) => {
       const seen = host.record(key)?.seen[hint?.kind ?? ""] ?? 0;
       deliver(key, event, hint && { ...hint, seq: Math.max(hint.seq, seen + 1) });
     }),
   },
-  { name: "hints leave apart from the record", seed: 1, worker: ({ cell, ports }) => {
+  { name: "hints leave apart from the record", rules: ["OW7"], seed: 1, worker: ({ cell, ports }) => {
     ports.commit = async (write) => {
       await cell.commit({ ...write, hints: [] });
       await Promise.all(write.hints.map((hint) => cell.send(hint)));
     };
   } },
-  { name: "a decision is acted on before it is kept", seed: 1, worker: ({ cell, ports }) => {
+  { name: "a decision is acted on before it is kept", rules: ["OW13", "OW4"], seed: 1, worker: ({ cell, ports }) => {
     ports.commit = async (write) => void cell.commit(write).catch(() => undefined);
   } },
-  { name: "tasks that left the record run on", seed: 1, worker: ({ host }) => replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); }) },
-  { name: "answers nobody waits for are taken", seed: 1, worker: ({ host }) => {
+  { name: "tasks that left the record run on", rules: ["OW14", "OW16"], seed: 1, worker: ({ host }) => replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); }) },
+  { name: "answers nobody waits for are taken", rules: ["OW14", "OW16", "OW20"], seed: 1, worker: ({ host }) => {
     replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); });
     replace(host, "enqueue", (enqueue) => (live: Live, { attempt: _, ...delivery }: { attempt?: number }) => enqueue(live, delivery));
   } },
-  { name: "the next task does not wait for the end of the one before", seed: 1, worker: ({ host }) => replace(host, "quiet", () => async () => {}) },
-  { name: "timers that were set aside fire all the same", seed: 1, worker: ({ host }) => {
+  { name: "the next task does not wait for the end of the one before", rules: ["OW16"], seed: 1, worker: ({ host }) => replace(host, "quiet", () => async () => {}) },
+  { name: "timers that were set aside fire all the same", rules: ["OW15"], seed: 1, worker: ({ host }) => {
     replace(host, "act", (act) => (live: Live) => { for (const id of live.timers.keys()) if (!isDue(live, id)) live.timers.delete(id); act(live); });
     replace(host, "enqueue", (enqueue) => (live: Live, { timerDueMs: _, ...delivery }: { timerDueMs?: number }) => enqueue(live, delivery));
   } },
-  { name: "timers are not armed again after a crash", seed: 1, worker: ({ host }) => replace(host, "adopt", (adopt) => (key: ActorKey, record?: ActorRecord) => adopt(key, record && { ...record, timers: [] })) },
-  { name: "runs are not started again after a crash", seed: 1, worker: ({ host }) => {
+  { name: "timers are not armed again after a crash", rules: ["RT5"], seed: 1, worker: ({ host }) => replace(host, "adopt", (adopt) => (key: ActorKey, record?: ActorRecord) => adopt(key, record && { ...record, timers: [] })) },
+  { name: "runs are not started again after a crash", rules: ["RC15"], seed: 1, worker: ({ host }) => {
     let adopting = false;
     replace(host, "adopt", (adopt) => (...args) => { adopting = true; adopt(...args); adopting = false; });
     replace(host, "start", (start) => (live: Live, run: { attempt: number }) => {
@@ -89,16 +96,16 @@ export const mutants: Mutant[] = [
       else start(live, run);
     });
   } },
-  { name: "notices are not kept until they are told", seed: 1, worker: ({ cell, ports }) => {
+  { name: "notices are not kept until they are told", rules: ["OW18"], seed: 1, worker: ({ cell, ports }) => {
     ports.commit = (write) => cell.commit({ ...write, record: write.record && { ...write.record, outbox: [] } });
   }, tune: crashes },
-  { name: "writes do not ask for the lease", seed: 1, conditions: { guard: false }, tune: zombies },
-  { name: "updates do not name the uid", seed: 1, conditions: { uid: false }, tune: meddling },
-  { name: "updates do not name the resource version", seed: 1, conditions: { resourceVersion: false }, tune: zombies },
-  { name: "creations may overwrite", seed: 1, conditions: { createOnly: false }, tune: meddling },
-  { name: "what could not be pruned is forgotten", seed: 1, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: adding({ atMs: 5_000, do: "fail requests", forMs: 120_000 }) },
-  { name: "objects are created before they are noted", seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
-  { name: "a failed build passes for an empty one", seed: 1, worker: ({ ports }) => {
+  { name: "writes do not ask for the lease", rules: ["OW9", "OW3"], seed: 1, conditions: { guard: false }, tune: zombies },
+  { name: "updates do not name the uid", rules: ["OW10"], seed: 1, conditions: { uid: false }, tune: meddling },
+  { name: "updates do not name the resource version", rules: ["OW11"], seed: 1, conditions: { resourceVersion: false }, tune: zombies },
+  { name: "creations may overwrite", rules: ["OW10"], seed: 1, conditions: { createOnly: false }, tune: meddling },
+  { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 1, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: adding({ atMs: 5_000, do: "fail requests", forMs: 120_000 }) },
+  { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
+  { name: "a failed build passes for an empty one", rules: ["RC12"], seed: 1, worker: ({ ports }) => {
     const { perform } = ports;
     ports.perform = (src, call) => perform(src, call).catch((thrown: unknown) => {
       if (src === "build") return { renderKey: "none", readSet: { files: [], dirs: [] }, objects: [] };
@@ -107,7 +114,7 @@ export const mutants: Mutant[] = [
     const inner = ports.perform;
     ports.perform = (src, call) => (src === "apply" && (call.context["build"] as { renderKey?: string } | null)?.renderKey === "none" ? Promise.resolve({ entries: [], changes: [] }) : inner(src, call));
   } },
-  { name: "nobody waits for the finalizer", seed: 1, worker: ({ ports }) => {
+  { name: "nobody waits for the finalizer", rules: ["RC13"], seed: 1, worker: ({ ports }) => {
     const { perform } = ports;
     ports.perform = (src, call) => (src === "adopt" ? Promise.resolve(null) : perform(src, call));
   } },

@@ -81,7 +81,11 @@ export class World {
       reasons = this.whyNotCalm();
       if (reasons.length === 0) break;
     }
-    if (!over() && reasons.length > 0) this.violated("RC15", `not calm after ${calmMs / 60_000} min: ${reasons.join("; ")}`);
+    if (over()) return;
+    for (const reason of reasons) {
+      const [, rule = "RC15", text = reason] = /^\[(\w+)\] (.*)$/.exec(reason) ?? [];
+      this.violated(rule, `not calm after ${calmMs / 60_000} min: ${text}`);
+    }
   }
 
   private violated(rule: string, text: string): void {
@@ -265,6 +269,7 @@ export class World {
         this.crash(step.slot, 200);
         if (!this.stream.read(subject.snapshot(key))?.data) return;
         this.damaged.add(step.actor);
+        this.checks.damaged(step.actor);
         this.stream.store([{ subject: subject.snapshot(key), data: "{\"v\":1,\"snap" }]);
         return;
       }
