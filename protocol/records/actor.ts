@@ -36,12 +36,9 @@ export const parseActorRecord = (value: unknown): ActorRecord => version1.parse(
 
 /** `fl.<p>.own`: its stream sequence is the fencing token on every write to the partition. */
 export const ownRecord = z.object({ v: z.literal(1), worker: z.string(), epoch: z.number().int() });
-export type OwnRecord = z.infer<typeof ownRecord>;
 
-/** `fl.ctl.cfg`: immutable after bootstrap. */
-export const cellConfig = z.object({ v: z.literal(1), partitions: z.number().int(), dataEpoch: z.string() });
-export type CellConfig = z.infer<typeof cellConfig>;
+/** `fl.ctl.cfg`: immutable after bootstrap. Another number of partitions would send an actor to another owner. */
+export const cellConfig = z.object({ v: z.literal(1), partitions: z.number().int() });
 
 /** `fl.ctl.member.<w>`: a worker's heartbeat. */
 export const memberRecord = z.object({ v: z.literal(1), worker: z.string(), beat: z.number().int() });
-export type MemberRecord = z.infer<typeof memberRecord>;

@@ -6,7 +6,7 @@ import { deadlineMs, heartbeatMs, isSuspect, leaseMs } from "#machines/rules/lea
 import { Fault } from "#protocol/errors/fault.ts";
 import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
-import { ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { cellConfig, memberRecord, ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
 import { sleep, type Clock } from "./clock.ts";
 import { LogError, type Log, type Message, type Stored } from "./log.ts";
 
@@ -72,6 +72,7 @@ export class Cell {
 
   /** Waits until nobody else holds the cell, then takes every partition. */
   async claim(): Promise<void> {
+    await this.agreeOnPartitions();
     await this.renew(); // whoever finds our name in an owner record finds our heartbeat too
     this.every("beat", heartbeatMs, () => this.renew());
     const seen = new Map<string, Sighting>();
@@ -287,6 +288,22 @@ export class Cell {
     }
   }
 
+  /** An actor's partition follows from their number: two workers that disagree would both own it. */
+  private async agreeOnPartitions(): Promise<void> {
+    const ours: Message = { subject: subject.config, data: JSON.stringify({ v: 1, partitions: partitionCount }), expectLast: 0 };
+    const stored = await this.insist(() => this.log.read(subject.config));
+    if (!stored) {
+      await this.insist(() => this.log.publish(ours)).catch((thrown: unknown) => {
+        if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown; // another worker wrote the same
+      });
+      return;
+    }
+    const { partitions } = cellConfig.safeParse(parseJson(stored.data)).data ?? {};
+    if (partitions === partitionCount) return;
+    const detail = `this worker divides a cell into ${partitionCount} partitions, the stored cell has ${partitions ?? "an unknown number of"}`;
+    throw new Fault("CellMismatch", subject.config, { detail });
+  }
+
   private async renew(): Promise<void> {
     const { clock, worker } = this.options;
     const sentAtMs = clock.monoMs();
@@ -399,4 +416,4 @@ function ownerOf(data: string): { worker: string; epoch: number } {
   return { worker, epoch };
 }
 
-const beatOf = (data: string): number => (parseJson(data) as { beat?: number } | undefined)?.beat ?? 0;
+const beatOf = (data: string): number => memberRecord.safeParse(parseJson(data)).data?.beat ?? 0;

@@ -205,7 +205,11 @@ export class Host {
   private act(live: Live): void {
     const { record } = live;
     const dueIds = new Set(record.timers.map(timerKey));
-    for (const [id, cancel] of live.timers) if (!dueIds.has(id)) (cancel(), live.timers.delete(id));
+    for (const [id, cancel] of live.timers) {
+      if (dueIds.has(id)) continue;
+      cancel();
+      live.timers.delete(id);
+    }
     for (const timer of record.timers) {
       const id = timerKey(timer);
       if (live.timers.has(id)) continue;
@@ -215,8 +219,11 @@ export class Host {
       }));
     }
     const attempts = new Set(record.runs.map(({ attempt }) => attempt));
-    for (const [attempt, controller] of live.tasks)
-      if (!attempts.has(attempt)) (controller.abort(), live.tasks.delete(attempt));
+    for (const [attempt, controller] of live.tasks) {
+      if (attempts.has(attempt)) continue;
+      controller.abort();
+      live.tasks.delete(attempt);
+    }
     for (const run of record.runs) if (!live.tasks.has(run.attempt)) this.start(live, run);
     for (const notice of record.outbox) this.tell(live, notice);
   }

@@ -66,8 +66,8 @@ export class Checks {
   }
 
   /** Something from outside is on its way to the actor. */
-  delivered(key: ActorKey): void {
-    this.given.set(actorId(key), this.ports.nowMs());
+  delivered(worker: Observed, key: ActorKey): void {
+    this.given.set(`${worker.process.name} ${actorId(key)}`, this.ports.nowMs());
   }
 
   private stored(batch: Stored[], writer: string): void {
@@ -189,8 +189,9 @@ export class Checks {
     return () => { this.working.set(id, (this.working.get(id) ?? []).filter((each) => each !== mine)); };
   }
 
-  kept({ key, before, after, nowMs }: Transition): void {
+  kept(worker: Observed, { key, before, after, nowMs }: Transition): void {
     const id = actorId(key);
+    const hand = `${worker.process.name} ${id}`;
     this.promised(id, before, after);
     const state = String(after.snapshot["value"]);
     const { facts } = after.snapshot.context as { facts?: { invalid?: unknown } | null };
@@ -200,8 +201,8 @@ export class Checks {
     this.expect(state !== "suspended" || idle, "RC6", () => `${id} is suspended and goes on`);
     const moved = before.snapshot["value"] !== after.snapshot["value"] && before.runs.length === 0 && before.timers.length > 0;
     const due = before.timers.some(({ dueMs }) => dueMs <= nowMs);
-    this.expect(!moved || due || this.given.has(id), "OW15", () => `${id} left ${String(before.snapshot["value"])} before its time`);
-    if ((this.given.get(id) ?? 0) < nowMs) this.given.delete(id); // later ones are still to be decided on
+    this.expect(!moved || due || this.given.has(hand), "OW15", () => `${id} left ${String(before.snapshot["value"])} before its time`);
+    if ((this.given.get(hand) ?? 0) < nowMs) this.given.delete(hand); // later ones are still to be decided on
   }
 
   told(key: ActorKey, { n }: Notice & { n: number }): void {

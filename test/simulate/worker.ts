@@ -51,7 +51,7 @@ export type SimulatedWorkerOptions = {
     performing(worker: SimulatedWorker, src: string, call: EffectCall): () => void;
     told(key: ActorKey, notice: Notice & { n: number }): void;
     sent(worker: SimulatedWorker, by: By): void;
-    delivered(key: ActorKey): void;
+    delivered(worker: SimulatedWorker, key: ActorKey): void;
     quarantined(key: ActorKey, fault: unknown): void;
   };
   /** A mutant's changes, before anything begins. */
@@ -117,7 +117,7 @@ export class SimulatedWorker {
     this.drift = new DriftWatch({
       recordOf: (key) => this.host.record(key),
       drifted: (entries) => this.cluster.drifted(entries).map(({ id }) => id),
-      report: (key) => { watch.delivered(key); this.host.deliver(key, { type: "drift" }); },
+      report: (key) => { watch.delivered(this, key); this.host.deliver(key, { type: "drift" }); },
     });
     const kustomizations = kustomizationEffects({
       hub, artifacts: options.artifacts, renderer: options.renderer, rendered: this.rendered, cluster: this.cluster, kindOf: kindName,
@@ -147,7 +147,7 @@ export class SimulatedWorker {
     for (const { key, damage } of damaged) this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());
     await this.cell.receive(({ key, kind, body, seq }) => {
       const event = eventOf(key, kind, body);
-      this.options.watch.delivered(key);
+      this.options.watch.delivered(this, key);
       if (event) this.host.deliver(key, event, { kind, seq });
     });
     while (!this.cluster.synced) await sleep(this.process.clock, 20);
@@ -187,6 +187,7 @@ export class SimulatedWorker {
     const effect = this.effects[machine]?.[src];
     if (!effect) throw new Fault("Unexpected", actorId(call.key), { detail: `no effect ${src}` });
     if (machine !== "cluster") await this.began.promise;
+    call.signal.throwIfAborted();
     const ended = this.options.watch.performing(this, src, call);
     try {
       return await this.running.run(call.run, () => this.withLease(effect, call));

@@ -127,7 +127,7 @@ export class World {
       client: process.name, clock: process.clock, later: (inMs, run) => void this.time.in(inMs, run), enter: (run) => process.enter(run),
       fate: () => this.logFate(slot),
       copyMs: () => (this.isOn("lose copies") && this.random.chance(0.5) ? (this.random.chance(0.5) ? undefined : this.random.between(1_000, 8_000)) : this.random.between(1, 4)),
-      lagMs: () => (this.script.replicated && this.random.chance(0.2) ? this.random.between(1, 1_500) : 0),
+      lagMs: () => (this.script.replicated && !this.calm && this.random.chance(0.2) ? this.random.between(1, this.random.chance(0.2) ? 8_000 : 1_500) : 0),
       commitMs: () => (this.script.replicated ? this.random.between(1, 4) : 0),
     }, this.underWay);
     const mutated = this.mutation.log?.(log) ?? log;
@@ -141,11 +141,11 @@ export class World {
       renderer: this.upstream.renderer("apps", () => process.sleep(this.random.between(5, 400))),
       onLost: (reason) => this.end(slot, process, reason),
       watch: {
-        kept: (_, transition) => { this.note(process, transition); checks.kept(transition); },
+        kept: (worker, transition) => { this.note(process, transition); checks.kept(worker, transition); },
         performing: (worker, src, call) => checks.performing(worker, src, call),
         told: (key, notice) => checks.told(key, notice),
         sent: (worker, by) => checks.sent(worker, by),
-        delivered: (key) => checks.delivered(key),
+        delivered: (worker, key) => checks.delivered(worker, key),
         quarantined: (key, fault) => {
           this.say(`${process.name} quarantines ${actorId(key)}: ${JSON.stringify(fault)}`);
           if (!this.damaged.has(actorId(key))) this.violated("OW17", `${actorId(key)} was quarantined: ${JSON.stringify(fault)}`);

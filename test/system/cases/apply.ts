@@ -113,6 +113,7 @@ export function applyCases(system: System): void {
     const keep = { annotations: { "kustomize.toolkit.fluxcd.io/prune": "disabled" } };
     await t.start({ "shop/stays.yaml": file(configMap("stays", {})), "shop/goes.yaml": file(configMap("goes", {}), configMap("kept", {}, keep), configMap("foreign", {})) }, "shop");
     await t.edit("Kustomization", "shop", { spec: { suspend: true } });
+    await t.reconciled("Kustomization", "shop"); // the suspension is seen: what follows is not put back
     // somebody else's by now: it carries another owner's labels
     await t.edit("ConfigMap", "foreign", { metadata: { labels: { "kustomize.toolkit.fluxcd.io/name": "other" } } });
     const sha = await t.push({ "shop/goes.yaml": null });

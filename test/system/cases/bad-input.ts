@@ -73,7 +73,7 @@ const rows: Row[] = [
   {
     title: "a missing commit", says: "GitRepository",
     spoil: patchSource({ ref: { branch: null, commit: "1234567890123456789012345678901234567890" } }),
-    reason: "GitOperationFailed", message: /1234567890.*check spec\.ref/s,
+    reason: "GitOperationFailed", message: /commit.*check spec\.ref/s,
     correct: patchSource({ ref: { branch: "main", commit: null } }),
   },
   {
