@@ -2,6 +2,7 @@
  * Writes what is derived from the code: CustomResourceDefinitions and reference pages. Run by `npm run generate`;
  * a test compares the files with what this would write.
  */
+import { cliReference } from "../services/cli/reference.ts";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "yaml";
@@ -23,6 +24,7 @@ export function generated(): Map<string, string> {
     yaml({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", resources }),
   );
   files.set("docs/reference/faults.md", faultsPage());
+  files.set("docs/reference/cli.md", cliReference());
   return files;
 }
 
