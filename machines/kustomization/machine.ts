@@ -63,6 +63,8 @@ const takingLeave = [
   { guard: "outdated" },
   { guard: "vanished", target: "#kustomization.gone", actions: "see" },
   // Some of what it had applied may be deleted by now.
+  { guard: "rebornInvalid", target: "#kustomization.stalled", actions: ["see", "forgetApplied"] },
+  { guard: "rebornSuspended", target: "#kustomization.suspended", actions: ["see", "forgetApplied"] },
   { guard: "reborn", target: "#kustomization.adopting", actions: ["see", "forgetApplied"] },
   { actions: "see" },
 ] as const;
@@ -81,6 +83,8 @@ export const kustomization = setup({
     drifted: ({ context }) => context.drifted,
     driftedWhileUnhealthy: ({ context: c }) => c.drifted && c.fault?.code === "HealthCheckFailed",
     outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
+    rebornInvalid: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.invalid !== undefined,
+    rebornSuspended: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.suspended === true,
     reborn: ({ context, event }) => event.type === "object" && isReborn(context, event.facts),
     // Our finalizer goes last, so nothing is left to do; if somebody else took it off, they want the objects to stay.
     vanished: ({ event }) => event.type === "object" && event.facts === null,

@@ -38,6 +38,8 @@ const again = { guard: "stale", target: "readopting" } as const;
 
 const takingLeave = [
   { guard: "outdated" },
+  { guard: "rebornInvalid", target: "#source.stalled", actions: "see" },
+  { guard: "rebornSuspended", target: "#source.suspended", actions: "see" },
   { guard: "reborn", target: "#source.adopting", actions: "see" },
   { actions: "see" },
 ] as const;
@@ -50,6 +52,8 @@ export const source = setup({
     valid: ({ context }) => context.facts?.invalid === undefined,
     finalized: ({ context }) => context.facts?.finalizer === true,
     outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
+    rebornInvalid: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.invalid !== undefined,
+    rebornSuspended: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.suspended === true,
     reborn: ({ context, event }) => event.type === "object" && isReborn(context, event.facts),
     leaving: ({ event }) => event.type === "object" && isLeaving(event.facts),
     invalid: ({ event }) => event.type === "object" && event.facts?.invalid !== undefined,

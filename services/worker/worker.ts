@@ -98,7 +98,11 @@ export class Worker {
       perform: (src, call) => this.perform(src, call),
       route: (from, emitted) => this.route(from, emitted),
       tell: (key, notice) => this.tell(key, notice),
-      ended: (key, run, _context, outcome) => this.traces.ended(key, run, outcome),
+      ended: (key, run, _context, outcome) => {
+        this.traces.ended(key, run, outcome);
+        // Everything else waits for it, so somebody must be told.
+        if (key.kind === hubKey.kind && outcome.fault) log.error("the hub's API server is away; it is tried again", sentence(outcome.fault));
+      },
       kept: (transition) => this.kept(transition),
       quarantined: (key, fault) => this.quarantined(key, fault),
     });

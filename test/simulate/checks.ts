@@ -149,8 +149,9 @@ export class Checks {
     }
     if (purpose === "remove") {
       const flux = this.ports.kube.get(pathOfUnit(unit));
-      const { prune } = (flux?.["spec"] ?? {}) as { prune?: boolean };
-      const asks = flux?.metadata.deletionTimestamp !== undefined && prune === true && !this.suspendedAtDeletion.get(pathOfUnit(unit));
+      const { prune, suspend } = (flux?.["spec"] ?? {}) as { prune?: boolean; suspend?: boolean };
+      // A request that was on its way when the unit went is not judged by what is no longer there.
+      const asks = !flux || flux.metadata.deletionTimestamp !== undefined && prune === true && !(suspend && this.suspendedAtDeletion.get(pathOfUnit(unit)));
       this.expect(asks, "RC14", () => `${path} was removed though ${unit} does not ask for it`);
     }
   }

@@ -2,7 +2,7 @@ import * as h from "./hardships.ts";
 import { writeScript, line, shrink } from "./script.ts";
 import { World } from "./world.ts";
 const only = process.env["ONLY"]; const n = Number(process.env["SEEDS"] ?? 30), first = Number(process.env["SEED"] ?? 1);
-const tunes: Record<string, any> = { zombies: h.zombies, crashes: h.crashes, meddling: h.meddling, silence: h.silence, manyRequests: h.manyRequests, forgotten: (s: any) => h.zombies(h.adding({ atMs: 5_400, do: "stop", slot: 0, forMs: 75_000 })({ ...s, steps: [] })) };
+const tunes: Record<string, any> = { zombies: h.zombies, crashes: h.crashes, meddling: h.meddling, silence: h.silence, manyRequests: h.manyRequests, departures: h.departures, refusals: h.refusals };
 for (const [name, tune] of Object.entries(tunes).filter(([x]) => !only || x === only)) {
   let bad = 0;
   for (let seed = first; seed < first + n; seed++) {

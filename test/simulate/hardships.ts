@@ -9,8 +9,6 @@ const withSteps = (script: Script, steps: Steps, change: Partial<Script> = {}): 
   steps: [...script.steps, ...steps].sort((a, b) => a.atMs - b.atMs),
 });
 
-export const adding = (...steps: Steps) => (script: Script): Script => withSteps(script, steps, { slots: 2 });
-
 /** Commits in quick succession; `more` goes with each of them. */
 function commits(script: Script, more: (random: Random, i: number, atMs: number) => Steps): Steps {
   const random = seeded(script.seed + 1);
@@ -52,3 +50,11 @@ export const meddling = (script: Script): Script => withSteps(script, [
 
 /** Live copies that get lost. */
 export const silence = (script: Script): Script => withSteps(script, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...commits(script, () => [])]);
+
+/** Workers that leave in good order while everybody is busy, between replicas that lag. */
+export const departures = (script: Script): Script => withSteps(script, [
+  ...commits(script, (random, i, atMs) => [{ atMs: atMs + random.between(100, 1_500), do: "leave", slot: i % 2, backMs: 500 }]),
+], { slots: 2, replicated: true });
+
+/** An API server that refuses every third request. */
+export const refusals = (script: Script): Script => withSteps(script, [{ atMs: 5_000, do: "fail requests", forMs: 120_000 }]);

@@ -3,6 +3,7 @@ import { seeded, type Random } from "./random.ts";
 
 export type Fault =
   | { do: "crash"; slot: number; backMs: number }
+  | { do: "leave"; slot: number; backMs: number }
   | { do: "stop"; slot: number; forMs: number }
   | { do: "cut log"; slot: number | "all"; forMs: number }
   | { do: "cut cluster"; slot: number | "all"; forMs: number }
@@ -35,6 +36,7 @@ const names = ["w", "x", "y", "z"];
 const faults: ((random: Random) => Fault)[] = [
   (random) => ({ do: "crash", slot: random.between(0, 1), backMs: random.between(50, 8_000) }),
   (random) => ({ do: "crash", slot: random.between(0, 1), backMs: random.between(50, 500) }),
+  (random) => ({ do: "leave", slot: random.between(0, 1), backMs: random.between(50, 2_000) }),
   (random) => ({ do: "stop", slot: random.between(0, 1), forMs: random.between(500, 9_000) }),
   (random) => ({ do: "stop", slot: random.between(0, 1), forMs: random.between(2_000, 90_000) }),
   (random) => ({ do: "cut log", slot: random.pick([0, 1, "all"] as const), forMs: random.between(200, 20_000) }),

@@ -160,6 +160,12 @@ export class SimulatedWorker {
     }
   }
 
+  /** In good order: what is decided is written, and a successor need not wait. */
+  async stop(): Promise<void> {
+    this.halt();
+    await this.cell.close();
+  }
+
   halt(): void {
     this.host.stop();
     this.statuses.stop();
@@ -273,6 +279,7 @@ export class SimulatedWorker {
     const context: unknown = record.snapshot.context;
     const status = key.kind === "kustomization" ? kustomizationStatus(state, context as KustomizationContext) : sourceStatus(state, context as SourceContext);
     const { facts } = this.contextOf<KustomizationContext>(key);
+    if (facts?.uid !== this.cached(key)?.metadata.uid) return undefined; // of an object that is no more
     return status && { status, generation: facts?.generation ?? 0, busy: record.busySinceMs !== undefined };
   }
 

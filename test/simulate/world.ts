@@ -19,6 +19,8 @@ export type Violation = { rule: string; text: string; at: string };
 
 /** What a mutant leaves out or does wrongly. */
 export type Mutation = {
+  /** Rules that it breaks as well, and that would hide the harm. */
+  ignore?: string[];
   log?(log: Log): Log;
   conditions?: Partial<SimulatedWorkerOptions["conditions"]>;
   worker?: SimulatedWorkerOptions["mutate"];
@@ -89,6 +91,7 @@ export class World {
   }
 
   private violated(rule: string, text: string): void {
+    if (this.mutation.ignore?.includes(rule)) return;
     this.violations.push({ rule, text, at: this.time.clockText });
     this.say(`VIOLATED ${rule} ${text}`);
   }
@@ -255,6 +258,11 @@ export class World {
   private perform(step: Step): void {
     switch (step.do) {
       case "crash": return this.crash(step.slot, step.backMs);
+      case "leave": {
+        const worker = this.slots[step.slot];
+        if (worker?.process.state === "running") void worker.stop().then(() => worker.process.enter(() => { worker.process.kill(); this.boot(step.slot, step.backMs); }));
+        return;
+      }
       case "stop": {
         const worker = this.slots[step.slot];
         worker?.process.stop();

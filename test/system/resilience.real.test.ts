@@ -145,11 +145,26 @@ describe("with an embedded NATS", () => {
   test("[SY74] the API server killed and started again, watches and writes go on", async () => {
     const t = await system.tenant();
     await t.start(app("1"), "shop");
-    await restartApiServer();
+    (await killApiServer())();
     const sha = await t.push(app("2"));
     await t.ready("Kustomization", "shop", sha);
     await t.edit("ConfigMap", "settings", { data: { version: "by hand" } });
     await eventually("the drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["version"] === "2");
+  });
+
+  test("[SY74] started while the API server is away, it says so and waits", async () => {
+    const t = await system.tenant();
+    await t.start(app("1"), "shop");
+    const { data } = system.flotilla;
+    await system.flotilla.stop();
+    const startApiServer = await killApiServer();
+    const before = new Set(logsIn(data));
+    const starting = again(system);
+    await eventually("a line in the log", () => logsIn(data).some((log) => !before.has(log) && /ECONNREFUSED.*API server is away/.test(readFileSync(log, "utf8"))));
+    startApiServer();
+    await starting;
+    const sha = await t.push(app("2"));
+    await t.ready("Kustomization", "shop", sha);
   });
 
   for (const { title, trouble } of [
@@ -285,6 +300,8 @@ describe("with a NATS of the user's own", () => {
   });
 });
 
+const logsIn = (data: string) => readdirSync(data).filter((name) => name.endsWith(".log")).map((name) => join(data, name));
+
 /** Process ids of the nats-servers on the folder of this `up`. */
 function natsServersOf({ flotilla }: System): number[] {
   return readdirSync("/proc").map(Number).filter((pid) => pid > 0 && isAlive(pid) && commandOf(pid).some((word) => word.startsWith(join(flotilla.data, "nats"))));
@@ -298,15 +315,17 @@ function commandOf(pid: number): string[] {
   }
 }
 
-/** Kills it and starts the very same command again. */
-async function restartApiServer(): Promise<void> {
+/** Kills it; what is returned starts the very same command again. */
+async function killApiServer(): Promise<() => void> {
   const pid = plane.pids["kube-apiserver"] ?? assert.fail("no kube-apiserver");
   const [command = "", ...args] = commandOf(pid);
   process.kill(pid, "SIGKILL");
   await eventually("the API server gone", () => !isAlive(pid));
-  const child = startChild({ name: "kube-apiserver", command, args, logFile: join(dir, "apiserver-again.log"), cwd: join(dir, "plane") });
-  plane.pids["kube-apiserver"] = child.pid;
-  restarted.push(child);
+  return () => {
+    const child = startChild({ name: "kube-apiserver", command, args, logFile: join(dir, "apiserver-again.log"), cwd: join(dir, "plane") });
+    plane.pids["kube-apiserver"] = child.pid;
+    restarted.push(child);
+  };
 }
 
 /** Lets anything pass that has metadata, as a definition from elsewhere might. */
