@@ -31,13 +31,14 @@ export class VirtualTime {
   /** Runs everything up to then, or until `isOver`. Whatever an event sets off without waiting is done before the next. */
   async run(ms: number, isOver: () => boolean): Promise<void> {
     const endMs = this.nowMs + ms;
+    await drained();
     for (;;) {
       const entry = this.pop(endMs);
       if (!entry) break;
       this.nowMs = entry.atMs;
       this.steps++;
       entry.run();
-      await new Promise((resolve) => { setImmediate(resolve); }); // drains the microtasks
+      await drained();
       if (isOver()) return;
     }
     this.nowMs = endMs;
@@ -80,6 +81,9 @@ export class VirtualTime {
     heap[i] = entry;
   }
 }
+
+/** When no microtask is left. */
+const drained = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 const isEarlier = (a: Entry, b: Entry) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
