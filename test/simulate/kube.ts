@@ -127,7 +127,7 @@ export class SimulatedKube {
       data,
       metadata: {
         ...live.metadata,
-        labels: { ...live.metadata.labels, ...wanted.metadata.labels },
+        ...((live.metadata.labels ?? wanted.metadata.labels) && { labels: { ...live.metadata.labels, ...wanted.metadata.labels } }),
         // Forced: nobody else owns these fields with another value any more.
         managedFields: [...shrunk(others, changedFields(live, wanted)), this.owns(manager, "Apply", wanted)],
       },
