@@ -2,13 +2,14 @@
  * One worker's hold on a cell: it claims partitions, renews its lease, and writes records under the fence of each
  * partition's owner record. Writes of many actors leave in one atomic batch; one batch is under way at a time.
  */
-import { deadlineMs, heartbeatMs, isSuspect, leaseMs } from "#machines/rules/lease.ts";
+import { deadlineMs, heartbeatMs, leaseMs } from "#machines/rules/lease.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
-import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
-import { cellConfig, memberRecord, ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { isSnapshot, parseMailbox, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
+import { cellConfig, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
 import { sleep, type Clock } from "./clock.ts";
 import { LogError, type Log, type Message, type Stored } from "./log.ts";
+import { beatOf, holdersOf, memberTtlSeconds, Others, ownerOf, parseJson, readOwners, type Owner } from "./others.ts";
 
 export type Hint = { to: ActorKey; kind: HintKind; body: unknown };
 
@@ -31,18 +32,11 @@ export type CellOptions = {
   onWaiting?(worker: string): void;
 };
 
-/** Who a partition's owner record names. */
-type Owner = { sequence: number; worker: string; epoch: number };
-
-/** A heartbeat as we saw it last, and when we saw it first, on our own monotonic clock. */
-type Sighting = { sequence: number; atMs: number };
-
 type Pending = { messages: Message[]; partition?: number; resolve(): void; reject(error: Error): void };
 
 const mostMessages = 200;
 const hintTtlSeconds = 24 * 3600; // an undelivered hint older than this is repaired by the interval anyway
 const tombstoneTtlSeconds = 60;
-const memberTtlSeconds = 60; // only cleans up: who is dead is told from what was observed
 const catchUpMs = 5_000;
 const busyRetryMs = 50;
 
@@ -75,17 +69,18 @@ export class Cell {
     await this.agreeOnPartitions();
     await this.renew(); // whoever finds our name in an owner record finds our heartbeat too
     this.every("beat", heartbeatMs, () => this.renew());
-    const seen = new Map<string, Sighting>();
+    const others = new Others(this.log, this.options.worker, this.options.clock);
+    const steadySinceMs = () => (this.holds() ? this.steadySinceMs : undefined);
     let waitingFor = "";
     while (!this.closed)
       try {
-        const holders = holdersOf(await this.owners());
-        for (let alive; (alive = await this.aliveAmong(holders, seen)) !== undefined && !this.closed; ) {
+        const holders = holdersOf(await readOwners(this.log));
+        for (let alive; (alive = await others.aliveAmong(holders, steadySinceMs)) !== undefined && !this.closed; ) {
           if (alive !== waitingFor) this.options.onWaiting?.(alive);
           waitingFor = alive;
           await sleep(this.options.clock, leaseMs / 8);
         }
-        const held = await this.owners();
+        const held = await readOwners(this.log);
         if (holdersOf(held).difference(holders).size === 0) return await this.take(held);
       } catch (thrown) {
         if (!(thrown instanceof LogError) || thrown.kind === "refused") throw thrown;
@@ -340,33 +335,6 @@ export class Cell {
     return ownerOf(stored?.data ?? "").worker === this.options.worker;
   }
 
-  private async owners(): Promise<Map<number, Owner>> {
-    const held = new Map<number, Owner>();
-    for await (const { subject: name, sequence, data } of this.log.scan(subject.everyOwn)) held.set(parseOwn(name), { sequence, ...ownerOf(data) });
-    return held;
-  }
-
-  /** The first of these that may be alive. The others have been told that they are dead: their heartbeats are refused now. */
-  private async aliveAmong(workers: Set<string>, seen: Map<string, Sighting>): Promise<string | undefined> {
-    const { clock } = this.options;
-    const beats = new Map<string, Stored>();
-    for await (const stored of this.log.scan(subject.everyMember)) beats.set(stored.subject, stored);
-    for (const worker of workers) {
-      if (worker === "" || worker === this.options.worker) continue;
-      const name = subject.member(worker);
-      const { sequence = 0, data = undefined } = beats.get(name) ?? {};
-      if (data === "") continue;
-      const before = seen.get(worker);
-      const sighting = before?.sequence === sequence ? before : { sequence, atMs: clock.monoMs() };
-      seen.set(worker, sighting);
-      // While our own heartbeats do not get through, NATS is the problem and not the other one (ownership.md 7.3).
-      const sinceMs = Math.max(sighting.atMs, this.steadySinceMs);
-      if (sequence > 0 && !(this.holds() && isSuspect(sinceMs, clock.monoMs()))) return worker;
-      await this.log.publish({ subject: name, data: "", expectLast: sequence, ttlSeconds: memberTtlSeconds });
-    }
-    return undefined;
-  }
-
   private async take(held: Map<number, Owner>): Promise<void> {
     const half = partitionCount / 2; // a batch has room for 1,000
     for (const first of [0, half]) {
@@ -400,20 +368,3 @@ export class Cell {
 const message = ({ to, kind, body }: Hint): Message => ({ subject: subject.mailbox(to, kind), data: JSON.stringify(body), ttlSeconds: hintTtlSeconds });
 
 const partitionsOf = (batch: Pending[]): number[] => [...new Set(batch.flatMap(({ partition }) => (partition === undefined ? [] : [partition])))];
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const holdersOf = (held: Map<number, Owner>): Set<string> => new Set([...held.values()].map(({ worker }) => worker));
-
-function ownerOf(data: string): { worker: string; epoch: number } {
-  const { worker = "", epoch = 0 } = ownRecord.safeParse(parseJson(data)).data ?? {};
-  return { worker, epoch };
-}
-
-const beatOf = (data: string): number => memberRecord.safeParse(parseJson(data)).data?.beat ?? 0;

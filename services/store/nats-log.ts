@@ -18,27 +18,32 @@ export async function openNatsLog(connection: NatsConnection, stream: string, re
     allow_direct: true, allow_atomic: true, allow_msg_ttl: true, allow_rollup_hdrs: true,
     republish: { src: "fl.>", dest: `${republishPrefix}.>` },
   };
-  await jsm.streams.info(stream).catch(async (thrown: unknown) => {
+  const { config } = await jsm.streams.info(stream).catch(async (thrown: unknown) => {
     if (!(thrown instanceof JetStreamApiError) || thrown.code !== streamNotFound) throw thrown;
     return jsm.streams.add(wanted);
   });
-  return new NatsLog(connection, jsm, stream);
+  const limits = [config.max_msg_size, connection.info?.max_payload ?? 0].filter((bytes) => bytes > 0);
+  return new NatsLog(connection, jsm, stream, Math.min(...limits) - headerBytes);
 }
 
 const streamNotFound = 10_059;
+const headerBytes = 1_024; // the limit counts headers too; ours take a few hundred bytes
 
 class NatsLog implements Log {
   private readonly connection: NatsConnection;
   private readonly jsm: JetStreamManager;
   private readonly stream: string;
+  private readonly mostBytes: number;
 
-  constructor(connection: NatsConnection, jsm: JetStreamManager, stream: string) {
+  constructor(connection: NatsConnection, jsm: JetStreamManager, stream: string, mostBytes: number) {
     this.connection = connection;
     this.jsm = jsm;
     this.stream = stream;
+    this.mostBytes = mostBytes;
   }
 
   async publish(message: Message): Promise<number> {
+    this.refuseLarge(message);
     return sequenceOf(await this.request(message.subject, message.data, headersOf(message)));
   }
 
@@ -47,6 +52,8 @@ class NatsLog implements Log {
     if (!last) throw new RangeError("an empty batch");
     if (messages.length > mostInBatch) throw new RangeError(`a batch of ${messages.length}`);
     if (messages.length === 1) return this.publish(last);
+    // The server would drop it and call the batch incomplete, as if it had been lost on the way.
+    for (const message of messages) this.refuseLarge(message);
     const id = randomUUID();
     let answer: Msg | undefined;
     for (const [index, message] of messages.entries()) {
@@ -133,6 +140,11 @@ class NatsLog implements Log {
       },
     });
     return () => subscription.unsubscribe();
+  }
+
+  private refuseLarge({ subject: name, data }: Message): void {
+    const bytes = Buffer.byteLength(data);
+    if (bytes > this.mostBytes) throw new LogError("refused", `${name}: ${bytes} bytes are more than the ${this.mostBytes} a message may have`);
   }
 
   private send(message: Message, withHeaders: MsgHdrs): void {

@@ -35,7 +35,7 @@ const altered = (changes: Partial<NatsConnection>): NatsConnection =>
     },
   });
 
-test("[OW6] a scan leaves no subscription behind", async () => {
+test("[LG6] a scan leaves no subscription behind", async () => {
   let open = 0;
   const counted = altered({
     subscribe(subject, options) {
@@ -56,13 +56,13 @@ test("[OW6] a scan leaves no subscription behind", async () => {
   assert.equal(open, 0);
 });
 
-test("[OW6] a scan whose answers stay away ends", async () => {
+test("[LG6] a scan whose answers stay away ends", async () => {
   const deaf = altered({ publish: (subject, ...rest) => { if (!subject.startsWith("$JS.API.DIRECT")) connection.publish(subject, ...rest); } });
   const lonely = await openNatsLog(deaf, "FL_contract");
   await assert.rejects(async () => { for await (const _ of lonely.scan("fl.>")) continue; }, (thrown) => thrown instanceof LogError && thrown.kind === "unknown");
 });
 
-test("[OW5] a batch that loses a message on the way is refused for now", async () => {
+test("[LG4] a batch that loses a message on the way is refused for now", async () => {
   let n = 0;
   const lossy = altered({ publish: (subject, ...rest) => { if (!subject.startsWith("fl.") || ++n !== 2) connection.publish(subject, ...rest); } });
   const losing = await openNatsLog(lossy, "FL_contract");
@@ -71,7 +71,7 @@ test("[OW5] a batch that loses a message on the way is refused for now", async (
   assert.equal(await log.read("fl.900.snap.a"), undefined);
 });
 
-test("[OW4] while the server is away nobody can say what became of a write, and afterwards everything is there", async () => {
+test("[LG7] while the server is away nobody can say what became of a write, and afterwards everything is there", async () => {
   const sequence = await log.publish({ subject: "fl.901.own", data: "w1" });
   await nats.kill();
   const failures = await Promise.allSettled([

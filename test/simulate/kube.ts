@@ -68,8 +68,8 @@ export class SimulatedKube {
       const made = { ...object, metadata: this.born(object.metadata, [this.owns(manager, "Apply", object)]) };
       return { code: 201, object: dryRun ? made : this.put(path, undefined, made, by) };
     }
-    if (uid && uid !== live.metadata.uid) throw new Refusal(409, `${path}: uid mismatch`);
     if (resourceVersion && resourceVersion !== live.metadata.resourceVersion) throw new Refusal(409, `${path}: the object has been modified`);
+    if (uid && uid !== live.metadata.uid) throw new Refusal(422, `${path}: metadata.uid: field is immutable`);
     const next = this.merged(live, object, manager);
     if (sameApartFromTimes(live, next)) return { code: 200, object: live };
     return { code: 200, object: dryRun ? next : this.put(path, live, next, by) };

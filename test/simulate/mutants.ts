@@ -30,24 +30,24 @@ type Live = {
 };
 
 export const mutants: Mutant[] = [
-  { name: "records are written without a fence", rules: ["OW1", "OW4"], seed: 1, log: onMessages(({ fence: _, ...message }) => message) },
+  { name: "records are written without a fence", rules: ["OW1", "OW4"], seed: 3, log: onMessages(({ fence: _, ...message }) => message) },
   {
     name: "owner records are taken without comparing", rules: ["OW2"], seed: 1,
     log: onMessages(({ expectLast, ...message }) => (message.subject.endsWith(".own") || expectLast === undefined ? message : { ...message, expectLast })),
   },
-  { name: "no new token after a write without an answer", rules: ["OW4"], seed: 1, worker: ({ cell }) => replace(cell, "renewTokens", () => async () => {}) },
+  { name: "no new token after a write without an answer", rules: ["OW4"], seed: 3, worker: ({ cell }) => replace(cell, "renewTokens", () => async () => {}) },
   { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 1, log: onMessages(({ expectLast, ...message }) => (isBeat(message) || expectLast === undefined ? message : { ...message, expectLast })), tune: zombies },
-  { name: "the dead are not told that they are", rules: ["OW3", "OW9"], seed: 1, log: (log) => ({ ...bound(log), publish: async (message) => (isDeathNotice(message) ? 0 : log.publish(message)) }) },
-  { name: "records are loaded from whatever replica answers", rules: ["OW19"], seed: 1, tune: departures, worker: ({ cell }) => {
+  { name: "the dead are not told that they are", rules: ["OW3", "OW9"], seed: 7, log: (log) => ({ ...bound(log), publish: async (message) => (isDeathNotice(message) ? 0 : log.publish(message)) }) },
+  { name: "records are loaded from whatever replica answers", rules: ["OW19"], seed: 2, tune: departures, worker: ({ cell }) => {
     replace(cell, "load", (load) => async function* () {
       Reflect.set(cell, "takenAt", 1);
       yield* load() as AsyncIterable<unknown>;
     });
   } },
-  { name: "refused for now is taken for lost", rules: ["OW5"], seed: 1, log: (log) => ({ ...bound(log), publishAll: (messages) => log.publishAll(messages).catch(asFenced) }) },
-  { name: "hints are taken from live copies only", rules: ["OW6"], seed: 1, log: (log) => ({ ...bound(log), scan: (filter, from) => (filter === subject.everyMailbox ? nothing() : log.scan(filter, from)) }) },
+  { name: "refused for now is taken for lost", rules: ["OW5"], seed: 8, log: (log) => ({ ...bound(log), publishAll: (messages) => log.publishAll(messages).catch(asFenced) }) },
+  { name: "hints are taken from live copies only", rules: ["OW6"], seed: 3, log: (log) => ({ ...bound(log), scan: (filter, from) => (filter === subject.everyMailbox ? nothing() : log.scan(filter, from)) }) },
   {
-    name: "a live copy moves the place where the scan goes on", rules: ["OW6"], seed: 1, tune: silence,
+    name: "a live copy moves the place where the scan goes on", rules: ["OW6"], seed: 2, tune: silence,
     options: (options) => {
       let cell: Cell | undefined;
       const listen: Log["listen"] = (filter, receive) => options.log.listen(filter, (stored) => {
@@ -83,7 +83,7 @@ export const mutants: Mutant[] = [
     replace(host, "act", (act) => (live: Live) => { for (const id of live.timers.keys()) if (!isDue(live, id)) live.timers.delete(id); act(live); });
     replace(host, "enqueue", (enqueue) => (live: Live, { timerDueMs: _, ...delivery }: { timerDueMs?: number }) => enqueue(live, delivery));
   } },
-  { name: "timers are not armed again after a crash", rules: ["RT5"], seed: 1, worker: ({ host }) => replace(host, "adopt", (adopt) => (key: ActorKey, record?: ActorRecord) => adopt(key, record && { ...record, timers: [] })) },
+  { name: "timers are not armed again after a crash", rules: ["RT5"], seed: 3, worker: ({ host }) => replace(host, "adopt", (adopt) => (key: ActorKey, record?: ActorRecord) => adopt(key, record && { ...record, timers: [] })) },
   { name: "runs are not started again after a crash", rules: ["RC15"], seed: 1, worker: ({ host }) => {
     let adopting = false;
     replace(host, "adopt", (adopt) => (...args) => { adopting = true; adopt(...args); adopting = false; });
@@ -95,13 +95,13 @@ export const mutants: Mutant[] = [
   { name: "notices are not kept until they are told", rules: ["OW18"], seed: 1, worker: ({ cell, ports }) => {
     ports.commit = (write) => cell.commit({ ...write, record: write.record && { ...write.record, outbox: [] } });
   }, tune: crashes },
-  { name: "writes do not ask for the lease", rules: ["OW9", "OW3"], seed: 1, conditions: { guard: false }, tune: zombies },
-  { name: "updates do not name the uid", rules: ["OW10"], seed: 1, conditions: { uid: false }, tune: meddling },
-  { name: "updates do not name the resource version", rules: ["OW11"], seed: 1, conditions: { resourceVersion: false }, tune: zombies },
-  { name: "creations may overwrite", rules: ["OW10"], seed: 1, conditions: { createOnly: false }, tune: meddling },
-  { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 1, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
+  { name: "writes do not ask for the lease", rules: ["OW9", "OW3"], seed: 2, conditions: { guard: false }, tune: zombies },
+  { name: "updates do not name the uid", rules: ["OW10"], seed: 2, conditions: { uid: false }, tune: meddling },
+  { name: "updates do not name the resource version", rules: ["OW11"], seed: 3, conditions: { resourceVersion: false }, tune: zombies },
+  { name: "creations may overwrite", rules: ["OW10"], seed: 27, conditions: { createOnly: false }, tune: meddling },
+  { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 31, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
   { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
-  { name: "a failed build passes for an empty one", rules: ["RC12"], seed: 1, worker: ({ ports }) => {
+  { name: "a failed build passes for an empty one", rules: ["RC12"], seed: 10, worker: ({ ports }) => {
     const { perform } = ports;
     ports.perform = (src, call) => perform(src, call).catch((thrown: unknown) => {
       if (src === "build") return { renderKey: "none", readSet: { files: [], dirs: [] }, objects: [] };

@@ -11,7 +11,7 @@ import { World } from "./world.ts";
 // Seeds that once failed: a lost wake-up, an object nobody listed, a late sighting, a second owner, a stale replica.
 const pinned = [3, 7, 14, 121, 125, 1023, 1258, 1294, 2007];
 const first = Number(process.env["SEED"] ?? 1);
-const count = Number(process.env["SEEDS"] ?? 50);
+const count = Number(process.env["SEEDS"] ?? 40);
 const seeds = process.env["SEED"] ? [] : pinned;
 
 // What World and Checks look for. Their ids stand with each expectation there.
@@ -26,7 +26,7 @@ const hardships = { zombies, crashes, meddling, silence, manyRequests, departure
 
 test("they hold where one kind of trouble is frequent", async (t) => {
   for (const [name, harden] of Object.entries(hardships))
-    for (const seed of [first, first + 1, first + 2]) await t.test(`${name}, seed ${seed}`, () => live(harden(writeScript(seed))));
+    for (let seed = first; seed < first + Math.ceil(count / 40); seed++) await t.test(`${name}, seed ${seed}`, () => live(harden(writeScript(seed))));
 });
 
 const tries = 30;

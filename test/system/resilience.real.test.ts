@@ -10,7 +10,7 @@ import { subject } from "#protocol/names/subject.ts";
 import { startControlPlane } from "../../deploy/local/control-plane.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
 import { startNats, type Nats } from "../../deploy/local/nats.ts";
-import { startChild, type Child } from "../../deploy/local/processes.ts";
+import { startChild, whileAlive, type Child } from "../../deploy/local/processes.ts";
 import { scratchFolder } from "../kit/cluster.ts";
 import { isWrite } from "./audit.ts";
 import { isAlive, startFlotilla } from "./flotilla.ts";
@@ -145,7 +145,7 @@ describe("with an embedded NATS", () => {
   test("[SY74] the API server killed and started again, watches and writes go on", async () => {
     const t = await system.tenant();
     await t.start(app("1"), "shop");
-    (await killApiServer())();
+    await (await killApiServer(system))();
     const sha = await t.push(app("2"));
     await t.ready("Kustomization", "shop", sha);
     await t.edit("ConfigMap", "settings", { data: { version: "by hand" } });
@@ -157,11 +157,11 @@ describe("with an embedded NATS", () => {
     await t.start(app("1"), "shop");
     const { data } = system.flotilla;
     await system.flotilla.stop();
-    const startApiServer = await killApiServer();
+    const startApiServer = await killApiServer(system);
     const before = new Set(logsIn(data));
     const starting = again(system);
     await eventually("a line in the log", () => logsIn(data).some((log) => !before.has(log) && /ECONNREFUSED.*API server is away/.test(readFileSync(log, "utf8"))));
-    startApiServer();
+    await startApiServer();
     await starting;
     const sha = await t.push(app("2"));
     await t.ready("Kustomization", "shop", sha);
@@ -316,15 +316,16 @@ function commandOf(pid: number): string[] {
 }
 
 /** Kills it; what is returned starts the very same command again. */
-async function killApiServer(): Promise<() => void> {
+async function killApiServer({ kube }: System): Promise<() => Promise<void>> {
   const pid = plane.pids["kube-apiserver"] ?? assert.fail("no kube-apiserver");
   const [command = "", ...args] = commandOf(pid);
   process.kill(pid, "SIGKILL");
   await eventually("the API server gone", () => !isAlive(pid));
-  return () => {
+  return async () => {
     const child = startChild({ name: "kube-apiserver", command, args, logFile: join(dir, "apiserver-again.log"), cwd: join(dir, "plane") });
     plane.pids["kube-apiserver"] = child.pid;
     restarted.push(child);
+    await whileAlive([child], (signal) => eventually("the API server back", () => kube.get("/version"), { signal }));
   };
 }
 

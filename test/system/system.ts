@@ -42,22 +42,40 @@ const groups = [
 
 export type SystemOptions = { kubeconfig: string; auditLog: string; args?: string[]; nodeArgs?: string[] };
 
-export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptions): Promise<System> {
+export async function startSystem(options: SystemOptions): Promise<System> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    for (const stop of stops.splice(0).toReversed()) await stop().catch(() => undefined); // what it talks to may be gone
+  };
+  try {
+    return await start(options, close, (stop) => stops.push(stop));
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+async function start({ kubeconfig, auditLog, ...more }: SystemOptions, close: System["close"], atEnd: (stop: () => Promise<unknown>) => void): Promise<System> {
   const dir = scratchFolder();
   const kube = openKube(kubeconfig);
-  const over = new AbortController();
-  const [account, git, privateGit] = await Promise.all([
-    makeAccount(kube, kubeconfig, join(dir, "flotilla.kubeconfig")),
-    startGitServer({ dir: join(dir, "git") }),
-    startGitServer({ dir: join(dir, "private-git"), auth: gitUser }),
-  ]);
+  atEnd(() => kube.close());
+  const account = await makeAccount(kube, kubeconfig, join(dir, "flotilla.kubeconfig"));
+  atEnd(() => account.remove());
+  const git = await startGitServer({ dir: join(dir, "git") });
+  atEnd(() => git.stop());
+  const privateGit = await startGitServer({ dir: join(dir, "private-git"), auth: gitUser });
+  atEnd(() => privateGit.stop());
   const flotilla = await startFlotilla({ kubeconfig: account.kubeconfig, data: join(dir, "data"), ...more });
+  atEnd(() => system.flotilla.stop());
+  const over = new AbortController();
+  atEnd(async () => over.abort());
   const watch = (kind: string) => watchCollection(kube, pathOf(kind), over.signal); // `up` has installed the definitions
   const [GitRepository, Kustomization, Event] = await Promise.all([watch("GitRepository"), watch("Kustomization"), watch("Event")]);
 
   const tenants: Tenant[] = [];
+  atEnd(() => Promise.all(tenants.map((tenant) => tenant.release())));
   const system: System = {
-    kube, git, privateGit, flotilla,
+    kube, git, privateGit, flotilla, close,
     user: account.user,
     kubeconfig: account.kubeconfig,
     grant: account.grant,
@@ -70,13 +88,6 @@ export async function startSystem({ kubeconfig, auditLog, ...more }: SystemOptio
       const tenant = await Tenant.open(system);
       tenants.push(tenant);
       return tenant;
-    },
-    async close() {
-      await Promise.allSettled(tenants.map((tenant) => tenant.release())); // the API server may be gone
-      over.abort();
-      await system.flotilla.stop();
-      await Promise.allSettled([git.stop(), privateGit.stop(), account.remove()]);
-      await kube.close();
     },
   };
   return system;

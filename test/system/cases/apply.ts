@@ -117,6 +117,7 @@ export function applyCases(system: System): void {
     // somebody else's by now: it carries another owner's labels
     await t.edit("ConfigMap", "foreign", { metadata: { labels: { "kustomize.toolkit.fluxcd.io/name": "other" } } });
     const sha = await t.push({ "shop/goes.yaml": null });
+    await t.ready("GitRepository", "app", sha);
     await t.edit("Kustomization", "shop", { spec: { suspend: false } });
     const { status } = await t.ready("Kustomization", "shop", sha);
 
