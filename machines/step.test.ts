@@ -23,17 +23,21 @@ const chart = setup({
   },
 });
 
+type Params = { id?: string; src?: string; input?: unknown; delay?: number; event?: AnyEventObject; sendId?: string };
+const paramsOf = ({ params }: { params?: unknown }) => params as Params;
+
 /** What this project knows of XState: what `step` reads of an action. Another XState that says it otherwise fails here first. */
 test("[RC25] XState's actions look as step.ts reads them", () => {
   const [idle] = initialTransition(chart);
   const [running, started] = transition(chart, idle, { type: "go" });
-  assert.deepEqual(started.map(({ type, params }) => [type, (params as { id: string; src: string; input: unknown }).id, (params as { src: string }).src, (params as { input: unknown }).input]), [
-    ["xstate.spawnChild", "fetch", "fetch", { count: 0 }],
-  ]);
+  assert.deepEqual(started.map((action) => {
+    const { id, src, input } = paramsOf(action);
+    return [action.type, id, src, input];
+  }), [["xstate.spawnChild", "fetch", "fetch", { count: 0 }]]);
   const [waiting, done] = transition(chart, running, { type: "xstate.done.actor.fetch", actorId: "fetch", output: 7 } as AnyEventObject);
-  const seen = done.map(({ type, params }) => {
-    const { id, delay, event } = params as { id?: string; delay?: number; event?: AnyEventObject };
-    return [type, id, delay, event?.type];
+  const seen = done.map((action) => {
+    const { id, delay, event } = paramsOf(action);
+    return [action.type, id, delay, event?.type];
   });
   assert.deepEqual(seen, [
     ["xstate.stopChild", "fetch", undefined, undefined],
@@ -41,7 +45,7 @@ test("[RC25] XState's actions look as step.ts reads them", () => {
     ["xstate.raise", "xstate.after.soon.chart.waiting", 500, "xstate.after.soon.chart.waiting"],
   ]);
   const [, stopped] = transition(chart, waiting, { type: "stop" });
-  assert.deepEqual(stopped.map(({ type, params }) => [type, (params as { sendId: string }).sendId]), [["xstate.cancel", "xstate.after.soon.chart.waiting"]]);
+  assert.deepEqual(stopped.map((action) => [action.type, paramsOf(action).sendId]), [["xstate.cancel", "xstate.after.soon.chart.waiting"]]);
 });
 
 test("[OW15] a record says what runs, what is due and what is said", () => {

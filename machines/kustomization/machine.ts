@@ -184,7 +184,7 @@ export const kustomization = setup({
     },
     adopting: {
       tags: busy,
-      entry: ["chooseScope", "beginHandling"],
+      entry: ["chooseScope", "beginHandling", assign({ stale: false })],
       always: { guard: "finalized", target: "finding" },
       invoke: { id: "adopt", src: "adopt", input: null, onDone: "finding", onError: { target: "failing", actions: "fail" } },
     },

@@ -120,7 +120,7 @@ export const source = setup({
     // As adopting, but failures go on counting.
     readopting: {
       tags: busy,
-      entry: "beginHandling",
+      entry: ["beginHandling", assign({ stale: false })],
       always: { guard: "finalized", target: "resolving" },
       invoke: { id: "adopt", src: "adopt", input: null, onDone: "resolving", onError: { target: "failing", actions: "fail" } },
     },
@@ -151,7 +151,8 @@ export const source = setup({
             assign(({ event: { output } }) => ({ artifact: output.artifact, traceparent: output.traceparent })),
             emit(({ event: { output } }) => ({ type: "artifactStored", artifact: output.artifact, traceparent: output.traceparent })),
             emit(({ event: { output } }) => ({
-              type: "notice", severity: "Normal", reason: "NewArtifact", revision: output.artifact.revision,
+              type: "notice", severity: "Normal", reason: "NewArtifact",
+              revision: output.artifact.revision, digest: output.artifact.digest,
               message: `stored artifact for commit '${output.subject}'`,
             })),
           ],

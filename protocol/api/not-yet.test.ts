@@ -47,8 +47,8 @@ const rows: { kind: string; spec: object; warn: string[]; refuse: string[]; why?
   },
   {
     kind: "Kustomization",
-    spec: { deletionPolicy: "WaitForTermination", dependsOn: [{ name: "a" }] },
-    warn: ["spec.deletionPolicy", "spec.dependsOn"],
+    spec: { deletionPolicy: "WaitForTermination", dependsOn: [{ name: "a" }], healthCheckExprs: [{ kind: "X" }] },
+    warn: ["spec.dependsOn", "spec.healthCheckExprs"],
     refuse: [],
   },
   {

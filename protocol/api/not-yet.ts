@@ -15,7 +15,6 @@ type Entry = {
   without: "refuse" | "ignore";
 };
 
-const is = (wanted: string) => ({ words: `\`${wanted}\``, asks: (value: unknown) => value === wanted });
 const isNot = (acted: string) => ({ words: `other than \`${acted}\``, asks: (value: unknown) => value !== acted });
 const startsWith = (head: string) => ({
   words: `\`${head}…\``,
@@ -38,7 +37,6 @@ export const notYet: Readonly<Record<string, readonly Entry[]>> = {
   ],
   Kustomization: [
     { field: "spec.sourceRef.kind", issue: 6, without: "refuse", only: isNot("GitRepository") },
-    { field: "spec.deletionPolicy", issue: 5, without: "ignore", only: is("WaitForTermination") },
     { field: "spec.dependsOn", issue: 5, without: "ignore" },
     { field: "spec.healthCheckExprs", issue: 5, without: "ignore" },
     { field: "spec.postBuild", issue: 5, without: "refuse" },

@@ -52,6 +52,7 @@ export const faults = {
   ClusterUnreachable: { remedy: "retry", passing: true, reason: "ReconciliationFailed", help: "the API server gave no answer; it is tried again" },
   LeaseLost: { remedy: "retry", passing: true, reason: "ReconciliationFailed", help: "this worker may not write now: its lease ran out" },
   NatsServerMissing: { remedy: "retry", reason: "Unexpected", help: "run npm run setup, name a binary in FLOTILLA_NATS_SERVER, or pass --nats with the URL of a NATS you run" },
+  DataInUse: { remedy: "stall", reason: "Unexpected", help: "stop it first, or name another folder with --data" },
   CellMismatch: { remedy: "stall", reason: "Unexpected", help: "run the version of Flotilla that made this store, or start with an empty one" },
   NatsUnreachable: { remedy: "retry", reason: "Unexpected", help: "check --nats and that the server runs with JetStream" },
   RecordUnreadable: { remedy: "stall", reason: "Quarantined", help: "the stored record is damaged; it was set aside and the object is reconciled afresh" },

@@ -5,4 +5,5 @@ export type Notice = {
   reason: string;
   message: string;
   revision?: string;
+  digest?: string;
 };

@@ -3,7 +3,8 @@
 // comes with the project takes over (package.json, devDependencies).
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { constants } from "node:os";
+import * as module from "node:module";
+import { constants, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -19,6 +20,8 @@ if (process.argv[2] === "up" && process.execve && !process.execArgv.includes(sma
 }
 
 if (runningMajor >= neededMajor) {
+  // What was compiled once is kept: a command starts in half the time.
+  module.enableCompileCache?.(join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "flotilla", "compiled"));
   const { main } = await import("./main.ts");
   process.exitCode = await main(process.argv.slice(2));
 } else {

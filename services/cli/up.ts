@@ -22,6 +22,7 @@ import { openSpans } from "#services/telemetry/spans.ts";
 import { traceStore } from "#services/telemetry/trace-store.ts";
 import { ensureTraceStream, tracePublisher } from "#services/telemetry/trace-stream.ts";
 import { Worker } from "#services/worker/worker.ts";
+import { lockFolder } from "./lock.ts";
 
 export type UpOptions = {
   version: string;
@@ -90,6 +91,7 @@ async function start(options: UpOptions, stops: Stops): Promise<Omit<Running, "s
   const { version, data, logLevel } = options;
   const log = createLog({ level: logLevel, name: "flotilla" });
   await mkdir(data, { recursive: true, mode: 0o700 });
+  stops.add(await lockFolder(data));
   const listen = parseListen(options.listen);
   const name = `${hostname().replaceAll(/[^A-Za-z0-9-]/g, "-")}-${randomBytes(4).toString("hex")}`;
 

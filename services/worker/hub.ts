@@ -193,8 +193,10 @@ export function openHub({ client, clock, worker, guard, signal, onObject, onWrit
         throw thrown;
       }
     },
-    postEvent: (key, object, { severity, reason, message, revision }) =>
-      postEvent(client, refOf(key), object, { type: severity, reason, message, ...(revision && { metadata: { revision } }) }, worker, { guard }),
+    postEvent(key, object, { severity, reason, message, revision, digest }) {
+      const metadata = { ...(revision && { revision }), ...(digest && { digest }) };
+      return postEvent(client, refOf(key), object, { type: severity, reason, message, metadata }, worker, { guard });
+    },
     ensureWatched: (entries) => table.ensureEntries(entries),
     subscribe({ changed, relisted }) {
       table.subscribe({

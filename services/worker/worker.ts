@@ -280,7 +280,7 @@ export class Worker {
   }
 
   private quarantined(key: ActorKey, fault: FaultData): void {
-    this.options.log.forActor(key, kindName(key.kind)).error("quarantined until its object changes or a reconcile is requested", sentence(fault));
+    this.options.log.forActor(key, kindName(key.kind)).error("set aside until its object is seen again", sentence(fault));
     this.statuses.touch(key, false);
     void this.tell(key, { type: "notice", severity: "Warning", reason: "Quarantined", message: sentence(fault) }).catch(() => undefined);
   }

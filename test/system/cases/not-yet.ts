@@ -29,7 +29,7 @@ const asking: Record<string, Record<string, unknown>> = {
 /** The same field's name in both kinds asks for another thing. */
 const askingOf: Record<string, Record<string, Record<string, unknown>>> = {
   GitRepository: { "spec.serviceAccountName": { provider: "azure", serviceAccountName: "robot" } },
-  Kustomization: { "spec.serviceAccountName": { serviceAccountName: "robot" }, "spec.deletionPolicy": { deletionPolicy: "WaitForTermination" } },
+  Kustomization: { "spec.serviceAccountName": { serviceAccountName: "robot" } },
 };
 
 export function notYetCases(system: System): void {

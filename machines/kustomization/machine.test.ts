@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { ApplyOutcome, InventoryEntry } from "#protocol/messages/kustomization.ts";
+import type { KustomizationFacts } from "#protocol/messages/object.ts";
+import { Play } from "../../test/simulate/play.ts";
+import { kustomization, type KustomizationContext } from "./machine.ts";
+import { kustomizationStatus } from "./status.ts";
+
+const facts = (changes: Partial<KustomizationFacts> = {}): KustomizationFacts => ({
+  uid: "u1", generation: 1, deleting: false, finalizer: true, suspended: false, requestedAt: "", handledAt: "", notYet: [],
+  intervalMs: 600_000, timeoutMs: 60_000, retryMs: 120_000, source: "gitrepository/apps/shop", prune: true, health: true, deletion: "Delete", ...changes,
+});
+const object = (changes?: Partial<KustomizationFacts>) => ({ type: "object", facts: facts(changes) });
+const gone = { type: "object", facts: null };
+const look = { type: "look" };
+const drift = { type: "drift" };
+const artifact = (n: number) => ({ type: "artifact", revision: `r${n}`, digest: `d${n}` });
+const invalid = { code: "InvalidObject" as const, subject: "Kustomization/apps/shop" };
+
+const found = (n: number, inventory: InventoryEntry[] = []) =>
+  ({ artifact: { revision: `r${n}`, digest: `d${n}`, sizeBytes: 1, path: "p", storedAt: "" }, traceparent: "00-1", inventory });
+const built = (renderKey: string, ...names: string[]) => ({ renderKey, readSet: { files: [], dirs: [] }, objects: names.map((name) => ({ id: id(name), v: "v1" })) });
+const id = (name: string) => `apps_${name}__ConfigMap`;
+const entry = (name: string): InventoryEntry => ({ id: id(name), v: "v1", uid: `uid-${name}`, digest: `digest-${name}`, owned: "o" });
+const applied = (...names: string[]): ApplyOutcome => ({ entries: names.map(entry), changes: names.map((name) => ({ id: id(name), action: "created" })) });
+const halfApplied = (...names: string[]): ApplyOutcome => ({ ...applied(...names), fault: { code: "ObjectForbidden", subject: "ConfigMap/apps/b" } });
+const listed = (entries: InventoryEntry[]) => entries.map((each) => each.id.split("_")[1]);
+
+const begun = () => new Play<KustomizationContext>(kustomization, "kustomization/apps/shop");
+const finding = (changes?: Partial<KustomizationFacts>) => begun().send(object(changes));
+const building = (changes?: Partial<KustomizationFacts>) => finding(changes).answer(found(1));
+const applying = (changes?: Partial<KustomizationFacts>) => building(changes).answer(built("k1", "a", "b"));
+const checking = (changes?: Partial<KustomizationFacts>) => applying(changes).answer(applied("a", "b"));
+const settled = (changes?: Partial<KustomizationFacts>) => (changes?.health === false ? checking(changes) : checking(changes).answer());
+/** At the next commit, with `b` no longer in it. */
+const pruning = (changes?: Partial<KustomizationFacts>) => settled(changes).send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a"));
+const status = (play: Play<KustomizationContext>) => kustomizationStatus(play.state, play.context);
+const conditions = (play: Play<KustomizationContext>) => status(play)?.conditions?.map(({ type, status: is, reason }) => `${type}=${is} ${reason}`);
+
+test("[RC9] find, build, apply, follow health, and prune what is left over", () => {
+  const play = begun().send(object({ finalizer: false }));
+  const steps = [play.running];
+  for (const answer of [null, found(1), built("k1", "a", "b"), applied("a", "b"), null]) steps.push(play.answer(answer).running);
+  assert.deepEqual(steps, ["adopt", "findSource", "build", "apply", "followHealth", ""]);
+  assert.equal(pruning().running, "prune");
+  assert.equal(pruning().answer({ deleted: [id("b")], left: [] }).running, "followHealth");
+});
+
+test("[RC19] settled: applied, healthy, listed, and people are told", () => {
+  const play = settled();
+  assert.deepEqual([play.state, play.said], ["settled", ["ReconciliationSucceeded"]]);
+  assert.deepEqual(conditions(play), ["Ready=True ReconciliationSucceeded", "Healthy=True Succeeded"]);
+  const { lastAppliedRevision, lastAttemptedRevision, observedGeneration, inventory } = status(play) ?? {};
+  assert.deepEqual([lastAppliedRevision, lastAttemptedRevision, observedGeneration, inventory], ["r1", "r1", 1, [{ id: id("a"), v: "v1" }, { id: id("b"), v: "v1" }]]);
+  assert.ok((play.waits[0] ?? 0) > 500_000);
+});
+
+test("[RC10] a new revision that builds the same costs no request", () => {
+  const play = settled({ health: false }).send(artifact(2)).answer(found(2)).answer(built("k1", "a", "b"));
+  assert.deepEqual([play.state, status(play)?.lastAppliedRevision], ["settled", "r2"]);
+});
+
+const comparisons = [
+  { why: "something drifted", play: () => settled().send(drift).wait().answer(built("k1", "a", "b")), input: "changed" },
+  { why: "a person asked", play: () => settled().send(object({ requestedAt: "q1" })).answer(found(1)).answer(built("k1", "a", "b")), input: "all" },
+  { why: "a person asked while another run was busy", play: () => applying().send(object({ requestedAt: "q1" })).answer(applied("a", "b")).answer(found(1)).answer(built("k1", "a", "b")), input: "all" },
+  { why: "a person asked and the build failed at first", play: () => settled().send(object({ requestedAt: "q1" })).answer(found(1)).fail("BuildFailed").wait().answer(found(1)).answer(built("k1", "a", "b")), input: "all" },
+  { why: "the last apply did not end", play: () => applying().answer(halfApplied("a")).wait().answer(found(1)).answer(built("k1", "a", "b")), input: "changed" },
+  { why: "it was suspended and something drifted meanwhile", play: () => settled().send(object({ suspended: true, generation: 2 })).send(drift).send(object({ generation: 3 })).answer(found(1)).answer(built("k1", "a", "b")), input: "changed" },
+];
+for (const { why, play: make, input } of comparisons)
+  test(`[RC24] the same build is compared with the cluster (${input}) when ${why}`, () => {
+    const play = make();
+    assert.deepEqual([play.running, play.record.runs[0]?.input], ["apply", { scope: input }]);
+  });
+
+test("[RC24] once it was compared, a request is over", () => {
+  const play = settled().send(object({ requestedAt: "q1" })).answer(found(1)).answer(built("k1", "a", "b")).answer(applied("a", "b")).answer();
+  assert.equal(play.context.scope, "changed");
+});
+
+test("[RC11] a newer artifact does not wait for the health of an older one", () => {
+  const play = checking().send(artifact(2));
+  assert.equal(play.running, "findSource");
+  assert.equal(checking().send(artifact(1)).running, "followHealth", "one that is known is no news");
+});
+
+const failures = [
+  { what: "a source that is missing", play: () => settled().send(artifact(2)).fail("SourceMissing") },
+  { what: "a build that fails", play: () => settled().send(artifact(2)).answer(found(2)).fail("BuildFailed") },
+  { what: "an apply that cannot be reached", play: () => settled().send(artifact(2)).answer(found(2)).answer(built("k2", "a")).fail("ClusterUnreachable") },
+  { what: "a dry-run that is refused", play: () => settled().send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer({ entries: [], changes: [], fault: { code: "ObjectInvalid", subject: "ConfigMap/apps/a" } }) },
+];
+for (const { what, play: make } of failures)
+  test(`[RC12] ${what} prunes nothing, and everything stays listed`, () => {
+    const play = make();
+    assert.equal(play.state, "failing");
+    assert.deepEqual([listed(play.context.inventory), play.context.leftovers, status(play)?.lastAppliedRevision], [["a", "b"], [], "r1"]);
+    assert.deepEqual(conditions(play)?.slice(0, 2), [`Ready=False ${conditions(play)?.[0]?.split(" ")[1]}`, "Reconciling=True ProgressingWithRetry"]);
+    assert.equal(play.send(look).running, "findSource");
+  });
+
+test("[RC12] what was applied before the fault is listed beside what was there", () => {
+  const play = settled().send(artifact(2)).answer(found(2)).answer(built("k2", "a", "c")).answer(halfApplied("c"));
+  assert.deepEqual(listed(play.context.inventory).sort(), ["a", "b", "c"]);
+});
+
+test("[RC19] an unfinished prune keeps what is left, in the status too, and goes on with it", () => {
+  const play = pruning().answer({ deleted: [], left: [entry("b")], fault: { code: "PruneFailed", subject: "b" } });
+  assert.deepEqual([play.state, conditions(play)?.[0]], ["failing", "Ready=False PruneFailed"]);
+  assert.deepEqual(status(play)?.inventory?.map((each) => each.id), [id("a"), id("b")]);
+  play.wait().answer(found(2)).answer(built("k2", "a")).answer(applied("a"));
+  assert.deepEqual([play.running, listed(play.context.leftovers)], ["prune", ["b"]]);
+});
+
+test("[RC18] without prune they are forgotten", () => {
+  const play = pruning({ prune: false });
+  assert.deepEqual([play.running, play.context.leftovers], ["followHealth", []]);
+});
+
+test("[RC17] what an apply that was cut short may have created is known before it begins", () => {
+  const play = applying();
+  assert.deepEqual(listed(play.context.intended), ["a", "b"]);
+  play.send(object({ generation: 2 })).answer(found(2)).answer(built("k2", "c")).answer(applied("c"));
+  assert.deepEqual([play.running, listed(play.context.leftovers).sort()], ["prune", ["a", "b"]]);
+  assert.deepEqual(listed(settled().context.intended), []);
+});
+
+test("[RC17] an object that turned out to be cluster-scoped is the same object", () => {
+  const role = { id: "apps_admin_rbac.authorization.k8s.io_ClusterRole", v: "v1" };
+  const play = building().answer({ ...built("k1"), objects: [role] });
+  play.answer({ entries: [{ ...entry("a"), id: "_admin_rbac.authorization.k8s.io_ClusterRole" }], changes: [] });
+  assert.deepEqual([play.running, play.context.leftovers], ["followHealth", []]);
+});
+
+test("[RC17] it goes with its unit", () => {
+  const play = applying().send(object({ deleting: true, generation: 2 }));
+  assert.deepEqual([play.running, listed([...play.context.inventory, ...play.context.leftovers])], ["remove", ["a", "b"]]);
+});
+
+test("[RC16] drift is put back at once, without asking the source", () => {
+  const play = settled().send(drift);
+  assert.deepEqual([play.state, play.waits], ["contested", [0]]);
+  assert.equal(play.wait().running, "build");
+  assert.equal(play.answer(built("k1", "a", "b")).running, "apply");
+  assert.equal(checking().send(drift).running, "build", "nor does it wait for health");
+  assert.equal(checking().fail("HealthCheckFailed").send(drift).state, "contested");
+});
+
+test("[RT8] a field that somebody fights for is put back at a widening distance, until an interval was quiet", () => {
+  const play = settled({ health: false });
+  const waits: number[] = [];
+  const correct = () => {
+    play.send(drift);
+    waits.push(play.waits[0] ?? -1);
+    play.wait().answer(built("k1", "a", "b")).answer(applied("a", "b"));
+  };
+  for (let i = 0; i < 6; i++) correct();
+  assert.deepEqual(waits, [0, 0, 0, 750, 1_500, 3_000]);
+  play.wait().answer(found(1)).answer(built("k1", "a", "b"));
+  correct();
+  assert.equal(waits.at(-1), 0);
+});
+
+test("[RC16] drift while applying is looked at again afterwards", () =>
+  assert.equal(applying({ health: false }).send(drift).answer(applied("a", "b")).state, "contested"));
+
+test("[RT6] a unit that failed is tried again at its retry interval, sooner when the failure passes by itself", () => {
+  assert.deepEqual(building().fail("BuildFailed").waits.at(-1), 120_000);
+  const play = applying();
+  const waits: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    play.fail("ClusterUnreachable");
+    waits.push(play.waits.find((ms) => ms !== 30_000) ?? 0); // that one is for units that wait
+    play.wait().answer(found(1)).answer(built("k1", "a", "b"));
+  }
+  assert.deepEqual(waits, [750, 1_500, 3_000, 6_000, 12_000, 24_000, 48_000, 60_000, 60_000]);
+});
+
+test("[RT7] a unit that waits looks again after 30 s, and as soon as its source has an artifact", () => {
+  const play = finding().fail("ArtifactMissing");
+  assert.equal(play.waits[0], 30_000);
+  assert.deepEqual(play.said, []);
+  assert.equal(finding().fail("ArtifactMissing").send(artifact(1)).running, "findSource");
+});
+
+test("[RC20] a fault is told once, not at every retry", () => {
+  const play = building().fail("BuildFailed").wait().answer(found(1)).fail("BuildFailed");
+  assert.deepEqual(play.said, ["BuildFailed"]);
+  assert.deepEqual(play.wait().answer(found(1)).answer(built("k1", "a")).answer(applied("a")).answer().said, ["BuildFailed", "ReconciliationSucceeded"]);
+});
+
+const handledBy: { name: string; play(): Play<KustomizationContext>; handled: string }[] = [
+  { name: "a run that succeeds", handled: "q1", play: () => settled({ requestedAt: "q1" }) },
+  { name: "a run that fails", handled: "q1", play: () => building({ requestedAt: "q1" }).fail("BuildFailed") },
+  { name: "a unit that is suspended", handled: "q1", play: () => settled().send(object({ suspended: true, requestedAt: "q1", generation: 2 })) },
+  { name: "a unit that is invalid", handled: "q1", play: () => settled().send(object({ invalid, requestedAt: "q1", generation: 2 })) },
+  { name: "a second request while the first was handled", handled: "q2", play: () => building({ requestedAt: "q1" }).send(object({ requestedAt: "q2" })).fail("BuildFailed").answer(found(1)).fail("BuildFailed") },
+];
+for (const { name, play, handled } of handledBy) test(`[RC4] lastHandledReconcileAt after ${name}`, () => assert.equal(status(play())?.handledAt, handled));
+
+test("[RC5] a new generation ends whatever is under way, and begins again", () => {
+  for (const play of [finding(), building(), applying(), checking(), pruning(), settled(), building().fail("BuildFailed")]) {
+    const attempt = play.record.runs[0]?.attempt;
+    play.send(object({ generation: 2 }));
+    assert.equal(play.running, "findSource");
+    assert.notEqual(play.record.runs[0]?.attempt, attempt);
+  }
+});
+
+test("[RC6] suspended: nothing runs, nothing is due, hints change nothing", () => {
+  for (const play of [finding(), applying(), checking(), pruning(), settled(), settled().send(drift), building().fail("BuildFailed")]) {
+    play.send(object({ suspended: true, generation: 2 })).send(look).send(artifact(9)).send(drift);
+    assert.deepEqual([play.state, play.running, play.waits, status(play)], ["suspended", "", [], { handledAt: "" }]);
+  }
+});
+
+test("[RC7] an invalid unit is not acted on until it changes", () => {
+  const play = settled().send(object({ invalid, generation: 2 })).send(look).send(artifact(2)).send(drift);
+  const [timer] = play.record.timers;
+  if (timer) play.send(timer.event);
+  assert.deepEqual([play.state, play.running, conditions(play)?.[0]], ["stalled", "", "Ready=False InvalidObject"]);
+});
+
+test("[RC13] nothing is applied for a unit without our finalizer, however often it is hinted at", () => {
+  const play = begun().send(object({ finalizer: false })).fail("ClusterUnreachable").send(artifact(1));
+  assert.equal(play.running, "adopt");
+  play.fail("ClusterUnreachable").wait();
+  assert.equal(play.running, "adopt");
+});
+
+test("[RC14] [RT9] a deleted unit is removed, and what fails is tried again", () => {
+  const play = settled().send(object({ deleting: true, generation: 2 }));
+  assert.equal(play.running, "remove");
+  play.fail("PruneFailed").send(look).send(drift).send(artifact(3));
+  assert.deepEqual([play.running, play.waits], ["", [60_000]]);
+  assert.equal(play.wait().running, "remove");
+  play.answer();
+  assert.deepEqual([play.state, play.record.snapshot.status], ["gone", "done"]);
+});
+
+test("[RC14] one that is gone without our doing leaves its objects", () => {
+  for (const play of [settled(), applying(), settled().send(object({ deleting: true, generation: 2 }))])
+    assert.deepEqual([play.send(gone).state, play.running], ["gone", ""]);
+});
+
+test("[RC21] one that comes while the old one leaves is applied anew, whatever was deleted", () => {
+  const play = settled().send(object({ deleting: true, generation: 2 })).send(object({ uid: "u2" }));
+  play.answer(found(1)).answer(built("k1", "a", "b"));
+  assert.deepEqual([play.running, play.record.runs[0]?.input], ["apply", { scope: "all" }]);
+  assert.equal(settled().send(object({ deleting: true, generation: 2 })).send(object({ uid: "u2", suspended: true })).state, "suspended");
+  assert.equal(settled().send(object({ deleting: true, generation: 2 })).send(object({ uid: "u2", invalid })).state, "stalled");
+});
+
+test("[RC23] only a unit that has applied nothing goes on from the status", () => {
+  const old = [entry("old")];
+  assert.deepEqual(listed(finding().answer(found(1, old)).context.inventory), ["old"]);
+  assert.deepEqual(listed(settled().send(look).answer(found(1, old)).context.inventory), ["a", "b"]);
+});
+
+test("[RC19] what takes long says what it does", () => {
+  assert.deepEqual(conditions(applying()), ["Ready=Unknown Progressing", "Reconciling=True Progressing"]);
+  assert.match(status(checking())?.conditions?.find(({ type }) => type === "Reconciling")?.message ?? "", /health checks for revision r1 with a timeout of 60s/i);
+  assert.deepEqual(conditions(checking().fail("HealthCheckFailed")), ["Ready=False HealthCheckFailed", "Reconciling=True ProgressingWithRetry", "Healthy=False HealthCheckFailed"]);
+});
