@@ -7,7 +7,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildWasm } from "#services/render/wasm-file.ts";
 import { startControlPlane } from "../deploy/local/control-plane.ts";
@@ -17,10 +17,14 @@ const root = join(import.meta.dirname, "..");
 const checks = "test/kit/checks.test.ts";
 const isReal = (file: string) => /\.real\.test\.ts$|^test\/(contract|system)\//.test(file);
 
+// Whether the simulator notices what it should is a question for the whole run.
+const isLong = (file: string) => file === checks || file === "test/simulate/mutants.test.ts";
+
+/** `seeds`: how many lives the simulator lives beside those that once failed. */
 const modes = {
-  all: { includes: () => true, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, setUp: startRealParts },
-  fast: { includes: (file: string) => file !== checks && !isReal(file), testTimeoutMs: 30_000, fileTimeoutMs: 60_000, setUp: nothing },
-  check: { includes: (file: string) => file === checks, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, setUp: nothing },
+  all: { includes: () => true, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, seeds: 40, setUp: startRealParts },
+  fast: { includes: (file: string) => !isLong(file) && !isReal(file), testTimeoutMs: 30_000, fileTimeoutMs: 60_000, seeds: 4, setUp: nothing },
+  check: { includes: (file: string) => file === checks, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, seeds: 0, setUp: nothing },
 };
 const runTimeoutMs = 35 * 60_000; // the set-up before it may take ten minutes, once
 
@@ -85,7 +89,9 @@ function runTests(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
     `--import=${join(root, "test/kit/deadline.ts")}`,
     ...files,
   ];
-  const environment = { ...process.env, ...env, FLOTILLA_TEST_FILE_TIMEOUT_MS: String(mode.fileTimeoutMs) };
+  // A hundred processes that would each compile the same files.
+  const compiled = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "flotilla", "compiled");
+  const environment = { NODE_COMPILE_CACHE: compiled, SEEDS: String(mode.seeds), ...process.env, ...env, FLOTILLA_TEST_FILE_TIMEOUT_MS: String(mode.fileTimeoutMs) };
   return new Promise((resolve, reject) => {
     const runner = spawn(process.execPath, args, { cwd: root, stdio: "inherit", env: environment });
     const late = setTimeout(() => over.abort(), runTimeoutMs);

@@ -48,6 +48,12 @@ export const meddling = (script: Script): Script => withSteps(script, [
   }).flat()),
 ]);
 
+/** Objects that somebody creates at the very moment at which a unit does. */
+export const planting = (script: Script): Script => withSteps(script, [
+  { atMs: 4_000, do: "delay requests", forMs: 90_000 },
+  ...commits(script, (random, i, atMs) => (i % 2 === 1 ? [] : ["a-x", "b-x", "c-x"].map((name) => ({ atMs: atMs + random.between(100, 1_800), do: "plant object", name })))),
+]);
+
 /** Live copies that get lost. */
 export const silence = (script: Script): Script => withSteps(script, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...commits(script, () => [])]);
 

@@ -82,7 +82,10 @@ export class MemoryStream {
     while (i > 0 && (this.history[i - 1]?.atMs ?? 0) > atMs) i--;
     const since = new Set(this.history.slice(i).map(({ stored }) => stored.subject));
     const before = new Map<string, Kept>();
-    for (const { stored } of this.history.slice(0, i)) if (since.has(stored.subject)) before.set(stored.subject, stored);
+    for (let k = i - 1; k >= 0 && before.size < since.size; k--) {
+      const stored = this.history[k]?.stored;
+      if (stored && since.has(stored.subject) && !before.has(stored.subject)) before.set(stored.subject, stored);
+    }
     const same = [...this.areas.values()].flatMap((area) => [...area.values()]).filter(({ subject }) => !since.has(subject));
     return [...same, ...before.values()];
   }
@@ -92,15 +95,8 @@ export class MemoryStream {
 const areaOf = (subject: string): string => subject.split(".", 3)[2] ?? "";
 
 function matcher(filter: string): (subject: string) => boolean {
-  const wanted = filter.split(".");
-  return (subject) => {
-    const tokens = subject.split(".");
-    for (const [i, token] of wanted.entries()) {
-      if (token === ">") return tokens.length > i;
-      if (tokens[i] === undefined || (token !== "*" && token !== tokens[i])) return false;
-    }
-    return tokens.length === wanted.length;
-  };
+  const wanted = new RegExp(`^${filter.replaceAll(".", "\\.").replaceAll("*", "[^.]+").replace(/>$/, ".+")}$`);
+  return (subject) => wanted.test(subject);
 }
 
 /** What becomes of one request: when it arrives, and how long its answer takes; undefined: never. */

@@ -8,7 +8,7 @@ import type { ActorRecord } from "#protocol/records/actor.ts";
 import type { Cell } from "#services/store/cell.ts";
 import { LogError, type Log, type Message } from "#services/store/log.ts";
 import type { Host, HostPorts } from "#services/worker/host.ts";
-import { crashes, departures, manyRequests, meddling, refusals, silence, zombies } from "./hardships.ts";
+import { crashes, departures, manyRequests, meddling, planting, refusals, silence, zombies } from "./hardships.ts";
 import type { Script } from "./script.ts";
 import type { Mutation } from "./world.ts";
 
@@ -98,7 +98,7 @@ export const mutants: Mutant[] = [
   { name: "writes do not ask for the lease", rules: ["OW9", "OW3"], seed: 2, conditions: { guard: false }, tune: zombies },
   { name: "updates do not name the uid", rules: ["OW10"], seed: 2, conditions: { uid: false }, tune: meddling },
   { name: "updates do not name the resource version", rules: ["OW11"], seed: 3, conditions: { resourceVersion: false }, tune: zombies },
-  { name: "creations may overwrite", rules: ["OW10"], seed: 27, conditions: { createOnly: false }, tune: meddling },
+  { name: "creations may overwrite", rules: ["OW10"], seed: 15, conditions: { createOnly: false }, tune: planting },
   { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 31, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
   { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
   { name: "a failed build passes for an empty one", rules: ["RC12"], seed: 10, worker: ({ ports }) => {

@@ -4,14 +4,14 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { crashes, departures, manyRequests, meddling, refusals, silence, zombies } from "./hardships.ts";
+import { crashes, departures, manyRequests, meddling, planting, refusals, silence, zombies } from "./hardships.ts";
 import { line, shrink, writeScript, type Script } from "./script.ts";
 import { World } from "./world.ts";
 
 // Seeds that once failed: a lost wake-up, an object nobody listed, a late sighting, a second owner, a stale replica.
-const pinned = [3, 7, 14, 121, 125, 1023, 1258, 1294, 2007];
+const pinned = [7, 14, 125, 1258, 1294, 10_110];
 const first = Number(process.env["SEED"] ?? 1);
-const count = Number(process.env["SEEDS"] ?? 40);
+const count = Number(process.env["SEEDS"] ?? 20);
 const seeds = process.env["SEED"] ? [] : pinned;
 
 // What World and Checks look for. Their ids stand with each expectation there.
@@ -22,7 +22,7 @@ test(`${rules} hold whatever happens`, async (t) => {
     await t.test(`seed ${seed}`, () => live(writeScript(seed)));
 });
 
-const hardships = { zombies, crashes, meddling, silence, manyRequests, departures, refusals };
+const hardships = { zombies, crashes, meddling, planting, silence, manyRequests, departures, refusals };
 
 test("they hold where one kind of trouble is frequent", async (t) => {
   for (const [name, harden] of Object.entries(hardships))

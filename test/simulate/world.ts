@@ -207,7 +207,8 @@ export class World {
     if (this.isOn("cut cluster all") || this.isOn(`cut cluster ${slot}`)) return { ...fate, failure: "connection refused" };
     if (this.isOn("fail requests") && this.random.chance(0.3)) return { ...fate, failure: "internal error" };
     if (this.isOn("delay requests") && this.random.chance(0.3)) {
-      const arriveMs = this.random.between(100, mayBeLate ? 15_000 : 300);
+      // A request says how long it may take, and the server keeps to that: none outlives its sender's patience.
+      const arriveMs = this.random.between(100, mayBeLate ? 9_000 : 300);
       return this.random.chance(0.3) ? { arriveMs, answerMs: undefined } : { ...fate, arriveMs };
     }
     return fate;
