@@ -15,4 +15,3 @@ export const artifact = z.object({
   metadata: stringMap().optional().describe("Annotations taken over from upstream."),
 });
 
-export type ArtifactStatus = z.infer<typeof artifact>;

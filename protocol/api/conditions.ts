@@ -18,33 +18,6 @@ export const conditionMeanings = {
 
 export type ConditionType = keyof typeof conditionMeanings;
 
-/** Reasons a user of Flux knows (flux.md 0.2). The reason of a failure is in its fault (protocol/errors/fault.ts). */
-export const reasons = {
-  succeeded: "Succeeded",
-  failed: "Failed",
-  progressing: "Progressing",
-  progressingWithRetry: "ProgressingWithRetry",
-  suspended: "Suspended",
-  dependencyNotReady: "DependencyNotReady",
-  artifactFailed: "ArtifactFailed",
-  buildFailed: "BuildFailed",
-  pruneFailed: "PruneFailed",
-  healthCheckFailed: "HealthCheckFailed",
-  healthCheckCanceled: "HealthCheckCanceled",
-  reconciliationSucceeded: "ReconciliationSucceeded",
-  reconciliationFailed: "ReconciliationFailed",
-  invalidCELExpression: "InvalidCELExpression",
-  accessDenied: "AccessDenied",
-  // of sources
-  gitOperationSucceeded: "GitOperationSucceeded",
-  gitOperationFailed: "GitOperationFailed",
-  authenticationFailed: "AuthenticationFailed",
-  newRevision: "NewRevision",
-  newArtifact: "NewArtifact",
-  artifactUpToDate: "ArtifactUpToDate",
-  storageOperationFailed: "StorageOperationFailed",
-} as const;
-
 export const condition = z
   .object({
     type: z

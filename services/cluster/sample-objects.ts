@@ -1,8 +1,7 @@
 /** Objects that the tests of this folder apply, and how they stand in front of a real cluster. */
 import { createHash } from "node:crypto";
-import { labels } from "#protocol/api/annotations.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
-import { ownerLabels, type Owner } from "#machines/rules/prune.ts";
+import type { Owner } from "#machines/rules/prune.ts";
 import { createKubeClient, type KubeClient, type RequestSeen } from "#services/clients/kubernetes/client.ts";
 import { loadClusterConfig } from "#services/clients/kubernetes/config.ts";
 import type { ApplyCall, Rendered } from "./apply.ts";
@@ -49,9 +48,6 @@ export async function openBed(kubeconfig: string): Promise<Bed> {
 export const rendered = (object: KubeObject): Rendered =>
   ({ object, digest: createHash("sha256").update(JSON.stringify(object)).digest("hex") });
 
-export const owned = (owner: Owner, object: KubeObject): KubeObject =>
-  ({ ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...ownerLabels(owner) } } });
-
 export const configMap = (namespace: string, name: string, data: Record<string, string> = { greeting: "hello" }): KubeObject =>
   ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace }, data });
 
@@ -91,6 +87,3 @@ export const definition = (group: string, kind = "Widget"): KubeObject => {
 
 export const custom = (group: string, namespace: string, name: string, kind = "Widget"): KubeObject =>
   ({ apiVersion: `${group}/v1`, kind, metadata: { name, namespace }, spec: { size: 3 } });
-
-/** The owner label alone, as somebody might copy it. */
-export const halfOwned = (owner: Owner): Record<string, string> => ({ [labels.ownerName]: owner.name });

@@ -1,7 +1,7 @@
 /** One worker's way to the simulated API server: requests that take their time, a watch that comes late, and its caches. */
 import { planApply, type Wanted } from "#machines/rules/apply-plan.ts";
 import { isDrifted, ownershipOf } from "#machines/rules/drift.ts";
-import { groupOf, inventoryId, objectIdOf, versionOf, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
+import { inventoryId, objectIdOf, versionOf, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
 import { ownerLabels, pruneVerdict } from "#machines/rules/prune.ts";
 import { fieldManagers, labels } from "#protocol/api/annotations.ts";
 import { Fault } from "#protocol/errors/fault.ts";
@@ -229,7 +229,6 @@ export function pathOfId(id: string): string {
   return `${kind}/${namespace}/${name}`;
 }
 
-export const isManaged = ({ apiVersion }: KubeObject): boolean => groupOf(apiVersion) === "";
 
 /** A few seconds old, as a workload takes to come up, and not of the kind that never does. */
 function isHealthy(object: KubeObject | undefined, nowMs: number): boolean {

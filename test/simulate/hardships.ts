@@ -63,4 +63,4 @@ export const departures = (script: Script): Script => withSteps(script, [
 ], { slots: 2, replicated: true });
 
 /** An API server that refuses every third request. */
-export const refusals = (script: Script): Script => withSteps(script, [{ atMs: 5_000, do: "fail requests", forMs: 120_000 }]);
+export const refusals = (script: Script): Script => withSteps(script, [{ atMs: 5_000, do: "fail requests", forMs: 120_000 }, ...commits(script, () => [])]);

@@ -86,9 +86,6 @@ function commit(random: Random, value: () => string): Work {
   return { do: "commit", set, hinted: random.chance(0.6), ...(random.chance(0.15) && { broken: random.pick(["a", "b", "c"]) }) };
 }
 
-export const isFault = ({ do: kind }: Step): boolean =>
-  !["commit", "request", "suspend", "edit", "delete", "touch object", "delete object", "plant object"].includes(kind);
-
 export function line({ atMs, do: kind, ...rest }: Step): string {
   return `${(atMs / 1000).toFixed(3).padStart(8)}s ${kind} ${JSON.stringify(rest)}`;
 }

@@ -131,7 +131,12 @@ export class SimulatedWorker {
         kinds: options.kinds, hub, artifacts: options.artifacts, clock: process.clock,
         spans: { recordSpan: () => `00-${"1".repeat(32)}-${"2".repeat(16)}-01` },
       }),
-      kustomization: { ...kustomizations, build: async (call) => this.withObjects(call, (await kustomizations["build"]?.(call)) as BuildOutcome) },
+      kustomization: {
+        ...kustomizations,
+        build: async (call) => this.withObjects(call, (await kustomizations["build"]?.(call)) as BuildOutcome),
+        // The object of that name may be another by now: it is not the one that was deleted.
+        remove: async (call) => (this.isSameObject(call) ? kustomizations["remove"]?.(call) : null),
+      },
       cluster: { connect: () => this.connect(), watch: async ({ signal }) => { await this.connect(); return forever(signal); } },
     };
   }
@@ -217,6 +222,10 @@ export class SimulatedWorker {
     const rendered = this.rendered.get(`${call.key.namespace}/${call.key.name}`, outcome.renderKey);
     if (!rendered) return outcome;
     return { ...outcome, objects: rendered.objects.map(({ object }) => ({ id: inventoryId(objectIdOf(object)), v: versionOf(object.apiVersion) })) };
+  }
+
+  private isSameObject({ key, context }: EffectCall): boolean {
+    return (context as unknown as KustomizationContext).facts?.uid === this.cached(key)?.metadata.uid;
   }
 
   private async connect(): Promise<null> {
