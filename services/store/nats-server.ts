@@ -15,6 +15,7 @@ export type NatsServer = { url: string; token: string; pid: number; stop(): Prom
 
 const startTimeoutMs = 15_000;
 const stopTimeoutMs = 5_000;
+const restartDelayMs = 500;
 
 /**
  * Starts a server on `dir`, after ending one that an earlier run left behind there: two servers on one store would
@@ -30,6 +31,7 @@ export async function startNatsServer(dir: string, onRestart: (detail: string) =
   const token = randomBytes(24).toString("base64url");
   let port = -1;
   let child: ChildProcess | undefined;
+  let starting = true;
   let stopping = false;
 
   const start = async (): Promise<void> => {
@@ -47,13 +49,26 @@ export async function startNatsServer(dir: string, onRestart: (detail: string) =
     let said = "";
     started.stderr?.on("data", (chunk: Buffer) => { said = (said + chunk.toString()).slice(-2_000); });
     started.once("exit", (code, signal) => {
-      if (stopping || child !== started) return;
+      if (stopping || starting || child !== started) return; // whoever starts it hears of it
       onRestart(`nats-server ended (${signal ?? code})`);
-      void start().catch((thrown: unknown) => onRestart(thrown instanceof Error ? thrown.message : String(thrown)));
+      void restart();
     });
     port = await listeningPort(home, started, () => said);
   };
+  // Until it is back: somebody else may hold the port for a moment.
+  const restart = async (): Promise<void> => {
+    starting = true;
+    while (starting && !stopping)
+      try {
+        await start();
+        starting = false;
+      } catch (thrown) {
+        onRestart(thrown instanceof Error ? thrown.message : String(thrown));
+        await wait(restartDelayMs);
+      }
+  };
   await start();
+  starting = false;
 
   return {
     url: `nats://127.0.0.1:${port}`,
