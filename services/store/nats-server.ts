@@ -58,10 +58,11 @@ export async function startNatsServer(dir: string, onRestart: (detail: string) =
   // Until it is back: somebody else may hold the port for a moment.
   const restart = async (): Promise<void> => {
     starting = true;
-    while (starting && !stopping)
+    for (;;)
       try {
-        await start();
+        if (!stopping) await start();
         starting = false;
+        return;
       } catch (thrown) {
         onRestart(thrown instanceof Error ? thrown.message : String(thrown));
         await wait(restartDelayMs);
