@@ -206,6 +206,7 @@ export class Worker {
     const effect = this.effects[machine]?.[src];
     if (!effect) throw new Fault("Unexpected", actorId(call.key), { detail: `no effect ${src}` });
     if (machine !== "cluster") await this.began.promise; // until then objects are merely not known yet
+    call.signal.throwIfAborted();
     for (;;)
       try {
         return await effect(call);
@@ -288,7 +289,9 @@ export class Worker {
   private wantedStatus(key: ActorKey): { status: WantedStatus; generation: number; busy: boolean } | undefined {
     const record = this.host.record(key);
     if (!record) return undefined;
-    const { facts } = record.snapshot.context as { facts?: { generation: number } | null };
+    const { facts } = record.snapshot.context as { facts?: { generation: number; uid: string } | null };
+    const live = this.hub.cached(key);
+    if (facts && live && live.metadata.uid !== facts.uid) return undefined; // another object of the same name: its own record will say
     const generation = facts?.generation ?? this.hub.cached(key)?.metadata.generation ?? 0;
     const busy = record.busySinceMs !== undefined;
     const quarantine = this.host.quarantineOf(key);

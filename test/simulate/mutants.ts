@@ -36,7 +36,7 @@ export const mutants: Mutant[] = [
     log: onMessages(({ expectLast, ...message }) => (message.subject.endsWith(".own") || expectLast === undefined ? message : { ...message, expectLast })),
   },
   { name: "no new token after a write without an answer", rules: ["OW4"], seed: 3, worker: ({ cell }) => replace(cell, "renewTokens", () => async () => {}) },
-  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 1, log: onMessages(({ expectLast, ...message }) => (isBeat(message) || expectLast === undefined ? message : { ...message, expectLast })), tune: zombies },
+  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 2, log: onMessages(({ expectLast, ...message }) => (isBeat(message) || expectLast === undefined ? message : { ...message, expectLast })), tune: zombies },
   { name: "the dead are not told that they are", rules: ["OW3", "OW9"], seed: 7, log: (log) => ({ ...bound(log), publish: async (message) => (isDeathNotice(message) ? 0 : log.publish(message)) }) },
   { name: "records are loaded from whatever replica answers", rules: ["OW19"], seed: 2, tune: departures, worker: ({ cell }) => {
     replace(cell, "load", (load) => async function* () {
@@ -99,7 +99,7 @@ export const mutants: Mutant[] = [
   { name: "updates do not name the uid", rules: ["OW10"], seed: 3, conditions: { uid: false }, tune: meddling },
   { name: "updates do not name the resource version", rules: ["OW11"], seed: 3, conditions: { resourceVersion: false }, tune: zombies },
   { name: "creations may overwrite", rules: ["OW10"], seed: 17, conditions: { createOnly: false }, tune: planting },
-  { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 1, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
+  { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 5, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
   { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
   { name: "a failed build passes for an empty one", rules: ["RC12"], seed: 10, worker: ({ ports }) => {
     const { perform } = ports;

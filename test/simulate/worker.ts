@@ -10,7 +10,7 @@ import { kustomizationStatus } from "#machines/kustomization/status.ts";
 import { inventoryId, objectIdOf, versionOf } from "#machines/rules/inventory.ts";
 import { source as sourceMachine, type SourceContext } from "#machines/source/machine.ts";
 import { sourceStatus } from "#machines/source/status.ts";
-import { labels } from "#protocol/api/annotations.ts";
+import { finalizer, labels } from "#protocol/api/annotations.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { BuildOutcome } from "#protocol/messages/kustomization.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
@@ -134,8 +134,8 @@ export class SimulatedWorker {
       kustomization: {
         ...kustomizations,
         build: async (call) => this.withObjects(call, (await kustomizations["build"]?.(call)) as BuildOutcome),
-        // The object of that name may be another by now: it is not the one that was deleted.
-        remove: async (call) => (this.isSameObject(call) ? kustomizations["remove"]?.(call) : null),
+        // Asked of the server, not of the cache: it may be gone, or another object may go by its name.
+        remove: async (call) => ((await this.isStillOurs(call)) ? kustomizations["remove"]?.(call) : null),
       },
       cluster: { connect: () => this.connect(), watch: async ({ signal }) => { await this.connect(); return forever(signal); } },
     };
@@ -224,8 +224,10 @@ export class SimulatedWorker {
     return { ...outcome, objects: rendered.objects.map(({ object }) => ({ id: inventoryId(objectIdOf(object)), v: versionOf(object.apiVersion) })) };
   }
 
-  private isSameObject({ key, context }: EffectCall): boolean {
-    return (context as unknown as KustomizationContext).facts?.uid === this.cached(key)?.metadata.uid;
+  private async isStillOurs({ key, context }: EffectCall): Promise<boolean> {
+    const live = await this.reread(key);
+    const { facts } = context as { facts?: { uid: string } | null };
+    return live !== undefined && live.metadata.uid === facts?.uid && (live.metadata.finalizers ?? []).includes(finalizer);
   }
 
   private async connect(): Promise<null> {

@@ -31,6 +31,15 @@ export class HubObjects {
     return this.ports.cached(key);
   }
 
+  /**
+   * The object as the server has it now, when it still is the one with this uid and waits for our finalizer: a hint of
+   * a deletion may be old, and another object may go by the same name.
+   */
+  async leaving(key: ActorKey, uid: string): Promise<RawObject | undefined> {
+    const live = await this.ports.reread(key);
+    return live?.metadata.uid === uid && live.metadata.finalizers?.includes(finalizer) ? live : undefined;
+  }
+
   secret(namespace: string, name: string): Promise<Record<string, Uint8Array>> {
     return this.ports.secret(namespace, name);
   }
@@ -46,7 +55,7 @@ export class HubObjects {
   async removeFinalizer(key: ActorKey): Promise<null> {
     const live = await this.ports.reread(key);
     const before = live?.metadata.finalizers ?? [];
-    if (live && before.includes(finalizer)) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizer));
+    if (live?.metadata.deletionTimestamp && before.includes(finalizer)) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizer));
     return null;
   }
 }

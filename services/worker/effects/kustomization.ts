@@ -85,6 +85,8 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
       const outcome = await cluster.apply({
         key: call.key, objects, owner: ownerOf(call.key), inventory, scope, drifted, force: spec.force, signal: call.signal,
       });
+      // Not the unit's failure: the worker tries again when it may write again.
+      if (outcome.fault?.code === "LeaseLost") throw new Fault("LeaseLost", outcome.fault.subject);
       const changes = outcome.changes.map((change) => {
         const manager = change.action === "unchanged" ? undefined : drifted.get(change.id);
         return manager ? { ...change, by: manager } : change;
@@ -117,10 +119,11 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
 
     async remove(call) {
       const context = contextOf(call);
-      const live = hub.find(call.key);
+      const live = await hub.leaving(call.key, context.facts?.uid ?? "");
+      if (!live) return null;
       // Suspended objects are let go without deleting anything (flux.md 0.4).
       const policy = context.facts?.suspended ? "Orphan" : (context.facts?.deletion ?? "Orphan");
-      if (live && policy !== "Orphan") {
+      if (policy !== "Orphan") {
         const known = [...context.inventory, ...context.leftovers];
         const entries = known.length > 0 ? known : listed(live);
         const { fault } = await cluster.prune({
