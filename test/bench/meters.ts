@@ -13,7 +13,6 @@ export async function read(gatewayUrl: string, pid: number): Promise<Reading> {
     readFile(`/proc/${pid}/status`, "utf8"),
   ]);
   let [requests, writes, renders] = [0, 0, 0];
-  if (process.env["BREAKDOWN"]) console.error(text.split("\n").filter((line) => /^(flotilla|nodejs|process)_/.test(line) && !line.includes("_bucket")).join("\n"));
   for (const line of text.split("\n")) {
     const [, name, labels = "", value] = /^(flotilla_api_requests_total|flotilla_renders_total)(?:\{([^}]*)\})? (\S+)/.exec(line) ?? [];
     if (name === "flotilla_renders_total") renders += Number(value);
