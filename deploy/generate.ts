@@ -2,11 +2,11 @@
  * Writes what is derived from the code: CustomResourceDefinitions and reference pages. Run by `npm run generate`;
  * a test compares the files with what this would write.
  */
-import { cliReference } from "../services/cli/reference.ts";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "yaml";
 import { kinds } from "#protocol/api/registry.ts";
+import { cliReference } from "../services/cli/reference.ts";
 import { faultsPage, kindPage } from "./reference.ts";
 
 const root = dirname(import.meta.dirname);

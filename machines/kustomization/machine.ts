@@ -235,12 +235,12 @@ export const kustomization = setup({
           {
             guard: ({ event }) => event.output.fault !== undefined,
             target: "failing",
-            actions: enqueueActions(({ context, event: { output }, enqueue }) => {
-              const fault = output.fault as FaultData;
-              const notice = faultNotice(context.fault, fault);
-              if (notice) enqueue.emit({ ...notice, revision: context.attempted });
-              enqueue.assign({ fault, inventory: union(output.entries, context.inventory), changes: told(context.changes, output.changes) });
-            }),
+            actions: [
+              "fail",
+              assign(({ context: c, event: { output } }) => ({
+                inventory: union(output.entries, c.inventory), changes: told(c.changes, output.changes),
+              })),
+            ],
           },
           {
             target: "pruning",
@@ -273,12 +273,10 @@ export const kustomization = setup({
           {
             guard: ({ event }) => event.output.fault !== undefined,
             target: "failing",
-            actions: enqueueActions(({ context, event: { output }, enqueue }) => {
-              const fault = output.fault as FaultData;
-              const notice = faultNotice(context.fault, fault);
-              if (notice) enqueue.emit({ ...notice, revision: context.attempted });
-              enqueue.assign({ fault, leftovers: output.left, changes: told(context.changes, deleted(output)) });
-            }),
+            actions: [
+              "fail",
+              assign(({ context: c, event: { output } }) => ({ leftovers: output.left, changes: told(c.changes, deleted(output)) })),
+            ],
           },
           {
             target: "checking",

@@ -3,8 +3,11 @@ import { faults, readFault, sentence, type FaultData } from "#protocol/errors/fa
 import type { Notice } from "#protocol/messages/notice.ts";
 import type { ObjectFacts } from "#protocol/messages/object.ts";
 
-/** The fault an effect answered with, whatever became of it on the way. */
-export const faultOf = (event: { type: string }): FaultData => readFault((event as { error?: unknown }).error);
+/** The fault an effect answered with: alone, or beside what it got done before. */
+export function faultOf(event: { type: string }): FaultData {
+  const { error, output } = event as { error?: unknown; output?: { fault?: unknown } };
+  return readFault(output?.fault ?? error);
+}
 
 /**
  * Undefined when the fault was told already: a retry that fails the same way is no news. Nor is waiting: a unit that is
