@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import fc from "fast-check";
 import { assign, emit, initialTransition, setup, transition, type AnyEventObject } from "xstate";
 import { effect } from "./effect.ts";
 import { answered, begin, busy, failed, stateOf, step } from "./step.ts";
@@ -88,4 +89,77 @@ test("[RC25] a record that went through JSON is the same state", () => {
   const record = step(chart, begin(chart, undefined, 0).record, { type: "go" }, 0).record;
   const state = stateOf(chart, JSON.parse(JSON.stringify(record)) as typeof record);
   assert.deepEqual([state.value, state.hasTag(busy), state.context], ["busy", true, { count: 0 }]);
+});
+
+/** Values as they come from outside: what JSON drops or changes must not make a difference later. */
+const odd = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom<unknown>(undefined, NaN, -0, { a: undefined, b: [undefined, NaN] }, new Date(0)));
+
+const keeper = setup({
+  types: {} as { context: { kept?: unknown; list: unknown[]; present: string }; events: AnyEventObject },
+  actors: { fetch: effect<unknown, unknown>() },
+  delays: { soon: 500, later: 900 },
+}).createMachine({
+  id: "keeper",
+  context: { kept: null, list: [], present: "" },
+  initial: "idle",
+  on: {
+    keep: { actions: assign({ kept: ({ event }) => event["value"] }) },
+    add: { actions: assign({ list: ({ context, event }) => [...context.list, event["value"]] }) },
+    same: { actions: assign({ list: ({ context }) => context.list.map((each) => each) }) },
+    // Tells an absent field from an empty one, and sees what JSON made of it.
+    look: { actions: [assign({ present: ({ context }) => `${"kept" in context} ${typeof context.kept} ${Object.is(context.kept, -0)}` }), emit(({ context }) => ({ type: "seen", kept: context.kept }))] },
+    go: ".busy",
+    stop: ".idle",
+  },
+  states: {
+    idle: {},
+    busy: {
+      tags: busy, entry: assign({ present: "busy" }),
+      invoke: { id: "fetch", src: "fetch", input: ({ context }: { context: { kept?: unknown } }) => ({ kept: context.kept }), onDone: { target: "waiting", actions: assign({ kept: ({ event }) => event.output }) }, onError: "idle" },
+    },
+    waiting: { after: { soon: { guard: ({ context }) => context.list.length > 2, target: "busy" }, later: "idle" } },
+  },
+});
+
+const moves = fc.array(fc.oneof(
+  fc.record({ type: fc.constantFrom("keep", "add"), value: odd }, { noNullPrototype: true }),
+  fc.record({ type: fc.constantFrom("same", "look", "go", "stop", "unknown", "answer", "fail", "timer") }, { noNullPrototype: true }),
+), { maxLength: 30 });
+
+const stored = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+test("[RS14] a decision on a record in memory is the decision on the stored record", () => {
+  fc.assert(fc.property(moves, odd, (moves, output) => {
+    let live = begin(keeper, undefined, 0);
+    let { record } = begin(keeper, undefined, 0);
+    for (const [nowMs, move] of moves.entries()) {
+      const [run] = record.runs;
+      const event = move.type === "answer" ? run && answered(run, output) : move.type === "fail" ? run && failed(run, { code: "Unexpected" }) : move.type === "timer" ? record.timers[0]?.event : move;
+      if (!event) continue;
+      const before = JSON.stringify(live.record);
+      const onState = step(keeper, live.record, event, nowMs);
+      const onRecord = step(keeper, stored(record), event, nowMs);
+      assert.equal(JSON.stringify(live.record), before, "the record it was given stays as it is");
+      assert.deepStrictEqual(stored(onState.record), stored(onRecord.record));
+      assert.deepStrictEqual(stored(onState.emits), stored(onRecord.emits));
+      assert.deepStrictEqual(onState.record.snapshot, stored(onState.record.snapshot), "nothing is held that is not stored");
+      live = onState;
+      ({ record } = onRecord);
+    }
+  }), { numRuns: 300 });
+});
+
+test("[RS14] what a step leaves alone is neither copied nor spelled again", () => {
+  const first = step(keeper, begin(keeper, undefined, 0).record, { type: "add", value: { deep: [1] } }, 0);
+  const next = step(keeper, first.record, { type: "same" }, 1);
+  assert.equal(next.record.snapshot.context["list"], first.record.snapshot.context["list"]);
+});
+
+test("[RS14] a value its maker changes afterwards is kept as it was", () => {
+  const value = { count: 1 };
+  const { record } = step(keeper, begin(keeper, undefined, 0).record, { type: "keep", value }, 0);
+  value.count = 2;
+  assert.deepEqual(record.snapshot.context["kept"], { count: 1 });
+  const next = step(keeper, record, { type: "keep", value }, 1).record;
+  assert.deepEqual(next.snapshot.context["kept"], { count: 2 });
 });

@@ -1,6 +1,6 @@
 /** One decision of one actor. The record says what should be running and what is due; a worker makes it so. */
-import { createActor, initialTransition, transition } from "xstate";
-import type { AnyEventObject, AnyMachineSnapshot, AnyStateMachine, Snapshot } from "xstate";
+import { createActor, initialTransition } from "xstate";
+import type { AnyActorScope, AnyEventObject, AnyMachineSnapshot, AnyStateMachine } from "xstate";
 import type { ActorRecord, Run, Timer } from "#protocol/records/actor.ts";
 
 export type Decision = { record: ActorRecord; emits: AnyEventObject[] };
@@ -12,21 +12,44 @@ export const busy = "busy";
 export function begin(machine: AnyStateMachine, input: unknown, nowMs: number, attempts = 0): Decision {
   const [after, actions] = initialTransition(machine, input);
   const blank = { v: 1 as const, machine: machine.id, timers: [], runs: [], attempts, outbox: [], seen: {} };
-  return settle(machine, blank, after as AnyMachineSnapshot, actions, nowMs);
+  return settle(machine, blank, {}, after as AnyMachineSnapshot, actions, nowMs);
 }
 
 /** The next decision. Pure: same record, event and time in, same decision out; nothing is performed. */
 export function step(machine: AnyStateMachine, record: ActorRecord, event: AnyEventObject, nowMs: number): Decision {
-  const [after, actions] = transition(machine, stateOf(machine, record), event);
-  const { snapshot: _, ...rest } = record;
+  const actions: Action[] = [];
+  const scope: AnyActorScope = { ...scopeOf(machine), actionExecutor: (action) => { actions.push(action); } };
+  const after = machine.transition(stateOf(machine, record), event, scope) as AnyMachineSnapshot;
+  const { snapshot, ...rest } = record;
   const fired = record.timers.filter((timer) => timer.event.type !== event.type);
-  return settle(machine, { ...rest, timers: fired }, after as AnyMachineSnapshot, actions, nowMs);
+  return settle(machine, { ...rest, timers: fired }, snapshot.context, after, actions, nowMs);
 }
 
 /** The record's state as XState sees it: `matches`, `hasTag`, `context`. */
-export function stateOf(machine: AnyStateMachine, record: ActorRecord): AnyMachineSnapshot {
-  return createActor(machine, { snapshot: record.snapshot as unknown as Snapshot<unknown> }).getSnapshot() as AnyMachineSnapshot;
+export function stateOf(machine: AnyStateMachine, { snapshot }: ActorRecord): AnyMachineSnapshot {
+  const known = states.get(snapshot);
+  if (known?.machine === machine) return known;
+  // XState walks through a context in search of references to actors; ours hold none, and may be large.
+  const restored = machine.restoreSnapshot({ ...snapshot, context: {} } as never, scopeOf(machine)) as AnyMachineSnapshot;
+  const state = { ...restored, context: snapshot.context };
+  states.set(snapshot, state);
+  return state;
 }
+
+/** The state of every snapshot that is in memory, so that it is restored once at most. */
+const states = new WeakMap<ActorRecord["snapshot"], AnyMachineSnapshot>();
+
+/** How a value is stored. What was spelled once is not spelled again: contents of a record are never changed in place. */
+export function textOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) as string | undefined;
+  const known = texts.get(value);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(value) as string | undefined;
+  if (text !== undefined) texts.set(value, text);
+  return text;
+}
+
+const texts = new WeakMap<object, string>();
 
 /** The answer to a run: an event only the state that asked can take. */
 export const answered = (run: Run, output: unknown): AnyEventObject => ({ type: `xstate.done.actor.${run.id}`, actorId: run.id, output });
@@ -39,6 +62,7 @@ type Params = { id: string; sendId: string; delay?: number; event: AnyEventObjec
 function settle(
   machine: AnyStateMachine,
   before: Omit<ActorRecord, "snapshot">,
+  contextBefore: Context,
   after: AnyMachineSnapshot,
   actions: readonly Action[],
   nowMs: number,
@@ -68,7 +92,51 @@ function settle(
   }
   const busySinceMs = after.hasTag(busy) ? (before.busySinceMs ?? nowMs) : undefined;
   const { busySinceMs: _, ...rest } = before;
-  // Through JSON, as it is stored: what does not survive there must not influence the next decision either.
-  const snapshot = JSON.parse(JSON.stringify(machine.getPersistedSnapshot(after))) as ActorRecord["snapshot"];
+  const context = asStored(contextBefore, after.context as Context);
+  const shell = JSON.stringify(machine.getPersistedSnapshot({ ...after, context: {} } as never));
+  const snapshot = { ...(JSON.parse(shell) as ActorRecord["snapshot"]), context };
+  states.set(snapshot, { ...after, context });
   return { record: { ...rest, snapshot, timers, runs, attempts, ...(busySinceMs !== undefined && { busySinceMs }) }, emits };
 }
+
+type Context = Record<string, unknown>;
+
+/**
+ * A context after its way through JSON, as it is stored: what does not survive there must not influence the next decision
+ * either. What stayed equal stays the same value, so that a large inventory is neither copied nor spelled at every step.
+ */
+function asStored(before: Context, after: Context): Context {
+  if (before === after) return before;
+  const stored: Context = {};
+  for (const [name, value] of Object.entries(after)) {
+    const former = before[name];
+    if (value === former && value !== undefined) {
+      stored[name] = former;
+      continue;
+    }
+    const text = JSON.stringify(value) as string | undefined; // a value that is new to the record may still be changed by its maker
+    if (text === undefined) continue;
+    if (typeof former === "object" && former !== null && textOf(former) === text) stored[name] = former;
+    else {
+      const kept: unknown = JSON.parse(text);
+      if (typeof kept === "object" && kept !== null) texts.set(kept, text);
+      stored[name] = kept;
+    }
+  }
+  return stored;
+}
+
+/** Where a chart's decisions are made: nothing in it is ever started, so all actors of the chart share it. */
+function scopeOf(machine: AnyStateMachine): AnyActorScope {
+  const known = scopes.get(machine);
+  if (known) return known;
+  const self = createActor(machine);
+  const scope: AnyActorScope = {
+    self, system: self.system, id: "", sessionId: "", logger: nothing, defer: nothing, emit: nothing, stopChild: nothing, actionExecutor: nothing,
+  };
+  scopes.set(machine, scope);
+  return scope;
+}
+
+const scopes = new WeakMap<AnyStateMachine, AnyActorScope>();
+const nothing = () => {};

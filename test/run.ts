@@ -18,12 +18,12 @@ const checks = "test/kit/checks.test.ts";
 const isReal = (file: string) => /\.real\.test\.ts$|^test\/(contract|system)\//.test(file);
 
 // Whether the simulator notices what it should is a question for the whole run.
-const isLong = (file: string) => file === checks || file === "test/simulate/mutants.test.ts";
+const isLong = (file: string) => file === checks || /^test\/simulate\/(cells-)?mutants\.test\.ts$/.test(file);
 
 /** `seeds`: how many lives the simulator lives beside those that once failed. */
 const modes = {
-  all: { includes: () => true, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, seeds: 40, setUp: startRealParts },
-  fast: { includes: (file: string) => !isLong(file) && !isReal(file), testTimeoutMs: 30_000, fileTimeoutMs: 60_000, seeds: 4, setUp: nothing },
+  all: { includes: () => true, testTimeoutMs: 300_000, fileTimeoutMs: 600_000, seeds: 24, setUp: startRealParts },
+  fast: { includes: (file: string) => !isLong(file) && !isReal(file), testTimeoutMs: 60_000, fileTimeoutMs: 90_000, seeds: 4, setUp: nothing },
   check: { includes: (file: string) => file === checks, testTimeoutMs: 120_000, fileTimeoutMs: 300_000, seeds: 0, setUp: nothing },
 };
 const runTimeoutMs = 35 * 60_000; // the set-up before it may take ten minutes, once

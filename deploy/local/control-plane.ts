@@ -18,7 +18,7 @@ export type ControlPlaneOptions = {
   dir: string;
   /** How many simulated nodes. */
   nodes?: number;
-  /** Whether every request is written to a log, at metadata level: who asked for what. */
+  /** Whether every request is written to a log: who asked for what; of ConfigMaps also what was written. */
   audit?: boolean;
   onProgress?: (line: string) => void;
 };
@@ -204,7 +204,12 @@ const auditPolicy = {
   apiVersion: "audit.k8s.io/v1",
   kind: "Policy",
   omitStages: ["RequestReceived"], // one line per request; a watch has two: when it starts and when it ends
-  rules: [{ level: "Metadata" }],
+  omitManagedFields: true,
+  rules: [
+    // What was stored, and as which version: tests judge the writes of several workers by it.
+    { level: "RequestResponse", resources: [{ group: "", resources: ["configmaps"] }], verbs: ["create", "update", "patch"] },
+    { level: "Metadata" },
+  ],
 };
 
 const auditFlags = (file: InDir): string[] => [

@@ -34,6 +34,7 @@ export async function startNats({ dir, port = -1, token = randomBytes(24).toStri
     port, // -1: the server chooses a free one and writes it to a file
     ports_file_dir: dir,
     server_name: "local",
+    max_payload: 8 * 2 ** 20, // as the embedded one has
     authorization: { token },
     jetstream: { store_dir: join(dir, "jetstream"), sync_interval: "always" },
   };

@@ -138,6 +138,144 @@ test("[RC17] it goes with its unit", () => {
   assert.deepEqual([play.running, listed([...play.context.inventory, ...play.context.leftovers])], ["remove", ["a", "b"]]);
 });
 
+const recovered = { type: "recovered" };
+/** What a former run had sent may still arrive, for so long. */
+const lateMs = 60_000;
+const late = (play: Play<KustomizationContext>) => play.waits.includes(lateMs);
+const suspects = ({ context }: Play<KustomizationContext>) => listed(context.suspects ?? []);
+/** Until the unit rests, with an artifact and a build that hold what they held. */
+const through = (play: Play<KustomizationContext>, renderKey: string, ...names: string[]) =>
+  play.answer(found(1)).answer(built(renderKey, ...names)).answer(applied(...names));
+
+test("[FN5] an apply that took over from a crashed owner makes the unit wary for a minute, and is through", () => {
+  const play = applying().answer({ ...applied("a", "b"), recovered: true }).answer();
+  assert.deepEqual([play.state, play.context.wary, play.context.unfenced, late(play)], ["settled", "crashed", undefined, true]);
+  const interval = play.send({ type: "calm" });
+  assert.deepEqual([interval.state, interval.context.wary], ["settled", undefined]);
+  assert.deepEqual([settled().context.wary, settled().waits.length], [undefined, 1], "one that was not cut short is not");
+});
+
+const unfenced: { why: string; play(): Play<KustomizationContext> }[] = [
+  { why: "the apply that took over failed", play: () => applying().answer({ ...halfApplied("a"), recovered: true }) },
+  { why: "the prune that took over failed", play: () => pruning().answer({ deleted: [], left: [entry("b")], recovered: true, fault: { code: "PruneFailed", subject: "b" } }) },
+  { why: "the apply that was to take over was called off", play: () => applying().send(recovered).send(object({ generation: 2 })) },
+  { why: "so was the prune", play: () => pruning().send(recovered).send(object({ generation: 2 })) },
+];
+for (const { why, play: make } of unfenced) {
+  test(`[FN4] the next apply still has to make objects safe when ${why}`, () => {
+    const play = make();
+    assert.deepEqual([play.context.unfenced, play.context.wary, late(play)], [true, "crashed", true]);
+    if (play.state === "failing") play.send(look);
+    play.answer(found(2)).answer(built("k3", "a", "b"));
+    assert.deepEqual([play.running, play.context.unfenced], ["apply", true], "the effect reads it");
+    assert.equal(play.answer(applied("a", "b")).context.unfenced, undefined);
+  });
+  test(`[FN4] or not, once nothing can come late any more: ${why}`, () => assert.equal(make().send({ type: "calm" }).context.unfenced, undefined));
+}
+
+test("[FN6] what is pruned after a crash is pruned again when nothing can come late any more, and only then forgotten", () => {
+  const play = applying().answer({ ...applied("a", "b"), recovered: true }).answer();
+  play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a"));
+  assert.deepEqual([play.running, listed(play.context.leftovers)], ["prune", ["b"]]);
+  play.answer({ deleted: [id("b")], left: [] }).answer();
+  assert.deepEqual([play.state, suspects(play), play.context.leftovers], ["settled", ["b"], []]);
+  play.wait();
+  assert.deepEqual([play.nowMs, play.running, listed(play.context.leftovers), suspects(play)], [lateMs, "prune", ["b"], []]);
+  const said = play.said.length;
+  play.answer({ deleted: [id("b")], left: [], missing: [id("b")] }).answer();
+  assert.deepEqual([play.state, suspects(play), play.context.leftovers, play.said.length], ["settled", [], [], said], "nobody is told of what was not there");
+});
+
+test("[FN6] so is what an apply that was cut short may have created, whoever cut it short", () => {
+  const cut = () => applying().send(object({ generation: 2 })).answer(found(2)).answer(built("k2", "c"));
+  assert.deepEqual([cut().context.wary, cut().context.unfenced, late(cut())], ["interrupted", undefined, true]);
+  const play = cut().answer(applied("c")).answer({ deleted: [id("a"), id("b")], left: [], missing: [id("a"), id("b")] }).answer();
+  assert.deepEqual([play.state, suspects(play)], ["settled", ["a", "b"]]);
+  play.wait();
+  assert.deepEqual([play.running, listed(play.context.leftovers)], ["prune", ["a", "b"]]);
+  assert.deepEqual(listed(play.answer({ deleted: [id("a")], left: [entry("b")], fault: { code: "PruneFailed", subject: "b" } }).context.leftovers), ["b"]);
+});
+
+const digests = (play: Play<KustomizationContext>) => Object.fromEntries(play.context.inventory.map(({ id: each, digest }) => [each, digest]));
+
+test("[FN14] an apply after one that was cut short looks at every object, whatever was applied to them before", () => {
+  const play = settled().send(artifact(2)).answer(found(2)).answer(built("k2", "a", "b"));
+  assert.deepEqual([play.running, digests(play)], ["apply", digests(settled())], "nothing was cut short yet");
+  play.send(object({ generation: 2 })).answer(found(2)).answer(built("k1", "a", "b"));
+  assert.deepEqual([play.running, digests(play)], ["apply", { [id("a")]: "", [id("b")]: "" }]);
+});
+
+test("[FN14] of objects whose write failed nobody knows what was applied last; of the others it stands", () => {
+  const play = checking().answer().send(artifact(2)).answer(found(2)).answer(built("k2", "a", "b"));
+  const before = digests(play);
+  play.answer({ entries: [], changes: [], unsure: [id("b")], fault: { code: "ApplyFailed", subject: "b" } });
+  assert.deepEqual(digests(play), { ...before, [id("b")]: "" });
+});
+
+test("[FN6] a suspect that is wanted again is none any more", () => {
+  const play = applying().answer({ ...applied("a", "b"), recovered: true }).answer();
+  play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a")).answer({ deleted: [id("b")], left: [] }).answer();
+  through(play.send(look), "k3", "a", "b").answer();
+  assert.deepEqual([play.state, suspects(play)], ["settled", []]);
+  play.send({ type: "calm" });
+  assert.deepEqual([play.state, play.running], ["settled", ""]);
+});
+
+test("[FN6] a unit that is suspended, or fails, looks for its suspects when it runs again", () => {
+  const ripe = (play: Play<KustomizationContext>) => {
+    play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a")).answer({ deleted: [id("b")], left: [] }).answer();
+    return play.send(object({ suspended: true, generation: 2 })).send({ type: "calm" });
+  };
+  const play = ripe(applying().answer({ ...applied("a", "b"), recovered: true }).answer());
+  assert.deepEqual([play.state, suspects(play)], ["suspended", ["b"]]);
+  play.send(object({ generation: 3 })).answer(found(2)).answer(built("k2", "a"));
+  assert.equal(play.running, "apply", "though what was built stands");
+  assert.deepEqual([play.answer(applied("a")).running, listed(play.context.leftovers)], ["prune", ["b"]]);
+});
+
+test("[FN6] without prune nobody looks for them", () => {
+  const play = applying({ prune: false }).answer({ ...applied("a", "b"), recovered: true }).answer();
+  play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a")).answer();
+  assert.deepEqual([play.state, suspects(play), play.send({ type: "calm" }).state], ["settled", [], "settled"]);
+});
+
+test("[FN6] the list of suspects is bounded", () => {
+  const names = Array.from({ length: 1_500 }, (_, i) => `n${i}`);
+  const play = building().answer(built("k1", ...names)).answer({ ...applied(...names), recovered: true }).answer();
+  play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer(applied("a")).answer({ deleted: names.map(id), left: [] });
+  assert.equal(play.context.suspects?.length, 1_000);
+});
+
+test("[FN7] a unit that is deleted right after a crash keeps its finalizer until nothing can come late any more", () => {
+  const play = applying().send(recovered).send(object({ deleting: true, generation: 2 }));
+  assert.deepEqual([play.running, listed(play.context.leftovers)], ["remove", ["a", "b"]]);
+  play.answer({ late: true, recovered: false });
+  assert.deepEqual([play.state, play.running, status(play)], ["lingering", "", undefined]);
+  play.send(look).send(artifact(3)).send(drift).wait();
+  assert.deepEqual([play.nowMs, play.running, play.context.wary], [lateMs, "remove", undefined]);
+  assert.equal(play.answer({ late: false }).state, "gone");
+});
+
+test("[FN7] so does one whose removal itself was taken over, while something could still be created", () => {
+  const play = applying().send(object({ deleting: true, generation: 2 })).answer({ late: true, recovered: true });
+  assert.deepEqual([play.state, late(play)], ["lingering", true]);
+  const plain = settled().send(object({ deleting: true, generation: 2 })).send(recovered);
+  assert.deepEqual([plain.context.wary, plain.answer({ late: false }).state], [undefined, "gone"], "a crash while it only deleted holds up nothing");
+});
+
+test("[FN7] one that comes under its name meanwhile is applied anew", () => {
+  const play = applying().send(recovered).send(object({ deleting: true, generation: 2 })).answer({ late: true });
+  assert.equal(play.send(object({ uid: "u2" })).running, "findSource");
+});
+
+test("[FN2] an object whose namespace does not count is not pruned under the name it was noted by", () => {
+  const scoped = { id: "apps_big_example.com_Cluster", v: "v1" };
+  const play = building().answer({ ...built("k1"), objects: [scoped] });
+  play.answer({ ...halfApplied(), entries: [] }).send(look).answer(found(1)).answer(built("k1"));
+  play.answer({ entries: [{ ...entry("a"), id: "_big_example.com_Cluster" }], changes: [] });
+  assert.deepEqual([play.running, play.context.leftovers, suspects(play)], ["followHealth", [], []]);
+});
+
 test("[RC16] drift is put back at once, without asking the source", () => {
   const play = settled().send(drift);
   assert.deepEqual([play.state, play.waits], ["contested", [0]]);

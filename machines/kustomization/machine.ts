@@ -5,56 +5,19 @@
 import { assign, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
 import { contestedMs, jitteredMs, retryMs } from "#machines/rules/backoff.ts";
-import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
 import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
 import { busy } from "#machines/step.ts";
-import { faults, isPassing, type FaultData } from "#protocol/errors/fault.ts";
-import type {
-  ApplyOutcome, ApplyScope, BuildOutcome, Change, InventoryEntry, PruneOutcome, SourceFound,
-} from "#protocol/messages/kustomization.ts";
+import { faults, isPassing } from "#protocol/errors/fault.ts";
+import type { ApplyOutcome, ApplyScope, BuildOutcome, PruneOutcome, RemoveOutcome, SourceFound } from "#protocol/messages/kustomization.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
-import type { KustomizationFacts } from "#protocol/messages/object.ts";
-import type { Artifact } from "#protocol/messages/source.ts";
+import { isUnfinished, suspectsDue, type KustomizationContext, type KustomizationEvent } from "./context.ts";
+import { deletions, intentions, story, suspected, told, undigested, union, without } from "./lists.ts";
 
-export type KustomizationContext = {
-  key: string;
-  facts: KustomizationFacts | null;
-  source: Artifact | null;
-  traceparent: string;
-  /** What the last build depended on; a newer artifact with the same contents there needs no build. */
-  build: BuildOutcome | null;
-  /** Key of the build whose objects are all applied and whose leftovers are all pruned; empty when there is none. */
-  appliedKey: string;
-  inventory: InventoryEntry[];
-  /** Objects of former builds that are to be pruned. */
-  leftovers: InventoryEntry[];
-  /** What an apply that never reported back may have created: noted before it began, pruned when it is not wanted. */
-  intended: InventoryEntry[];
-  /** What was done since the unit last became ready: told in one notice. */
-  changes: Change[];
-  scope: ApplyScope;
-  attempted: string;
-  applied: string;
-  observedGeneration: number;
-  handling: string;
-  handledAt: string;
-  fault: FaultData | null;
-  /** Consecutive runs that ended in a fault. */
-  failures: number;
-  /** A hint came while busy: look once more. */
-  stale: boolean;
-  /** A watch reported an applied object that is no longer as applied. */
-  drifted: boolean;
-  /** Drift put back since the last quiet interval. */
-  corrections: number;
-};
+export type { KustomizationContext } from "./context.ts";
 
-export type KustomizationEvent =
-  | { type: "object"; facts: KustomizationFacts | null }
-  | { type: "artifact"; revision: string; digest: string }
-  | { type: "look" }
-  | { type: "drift" };
+/** How long the API server may work on a request that nobody waits for any more: its --request-timeout (ownership.md 7.8). */
+const lateMs = 60_000;
 
 // By way of `adopting`: nothing is applied for an object that does not carry our finalizer.
 const again = { guard: "stale", target: "adopting" } as const;
@@ -81,6 +44,9 @@ export const kustomization = setup({
     staleAndValid: ({ context }) => context.stale && context.facts?.invalid === undefined,
     valid: ({ context }) => context.facts?.invalid === undefined,
     drifted: ({ context }) => context.drifted,
+    suspectsDue: ({ context }) => suspectsDue(context),
+    unfinished: ({ context }) => isUnfinished(context),
+    calm: ({ context }) => context.wary === undefined,
     driftedWhileUnhealthy: ({ context: c }) => c.drifted && c.fault?.code === "HealthCheckFailed",
     outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
     rebornInvalid: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.invalid !== undefined,
@@ -115,7 +81,7 @@ export const kustomization = setup({
     apply: effect<{ scope: ApplyScope }, ApplyOutcome>(),
     prune: effect<null, PruneOutcome>(),
     followHealth: effect<null, null>(),
-    remove: effect<null, null>(),
+    remove: effect<null, RemoveOutcome>(),
   },
   actions: {
     see: enqueueActions(({ context, event, enqueue }) => {
@@ -134,6 +100,18 @@ export const kustomization = setup({
       const notice = faultNotice(context.fault, fault);
       if (notice) enqueue.emit({ ...notice, revision: context.attempted });
       enqueue.assign({ fault });
+    }),
+    heedCrash: enqueueActions(({ event, enqueue }) => {
+      const { output } = event as { output?: { recovered?: boolean; fault?: unknown } };
+      if (event.type !== "recovered" && output?.recovered !== true) return;
+      enqueue.assign({ wary: "crashed" });
+      if (event.type === "recovered" || output?.fault !== undefined) enqueue.assign({ unfenced: true });
+      enqueue.raise({ type: "calm" }, { id: "calm", delay: lateMs });
+    }),
+    heedInterruption: enqueueActions(({ context, enqueue }) => {
+      if (!isUnfinished(context)) return;
+      enqueue.assign({ wary: context.wary ?? "interrupted" });
+      enqueue.raise({ type: "calm" }, { id: "calm", delay: lateMs });
     }),
     markStale: assign({ stale: true }),
     markDrifted: assign({ drifted: true }),
@@ -164,6 +142,8 @@ export const kustomization = setup({
     look: { actions: "markStale" },
     artifact: { guard: "news", actions: "markStale" },
     drift: { actions: "markDrifted" },
+    recovered: { actions: "heedCrash" },
+    calm: { actions: assign({ wary: undefined, unfenced: undefined }) },
     object: [
       { guard: "outdated" },
       { guard: "vanished", target: ".gone", actions: "see" },
@@ -215,19 +195,23 @@ export const kustomization = setup({
           {
             // The very objects that stand in the cluster already: nothing to ask, nothing to apply.
             target: "checking",
-            guard: ({ context: c, event: { output } }) => output.renderKey === c.appliedKey && c.scope === "changed" && !c.drifted,
+            guard: ({ context: c, event: { output } }) => output.renderKey === c.appliedKey && c.scope === "changed" && !c.drifted && !suspectsDue(c),
             actions: assign(({ event: { output: { objects: _, ...build } } }) => ({ build })),
           },
           {
             target: "applying",
-            actions: assign(({ context, event: { output: { objects = [], ...build } } }) => ({ build, intended: intentions(context, objects) })),
+            actions: [
+              "heedInterruption",
+              assign(({ context: c, event: { output: { objects = [], ...build } } }) => ({ build, intended: intentions(c.intended, objects, c.inventory) })),
+            ],
           },
         ],
       },
     },
     applying: {
       tags: busy,
-      entry: assign({ appliedKey: "", drifted: false }),
+      // One that was cut short may have written what no record knows, and a later commit may want the former state back.
+      entry: assign(({ context: c }) => ({ appliedKey: "", drifted: false, inventory: c.writing ? undigested(c.inventory) : c.inventory, writing: true })),
       invoke: {
         id: "apply", src: "apply", input: ({ context }) => ({ scope: context.scope }),
         onError: { target: "failing", actions: "fail" },
@@ -237,26 +221,34 @@ export const kustomization = setup({
             target: "failing",
             actions: [
               "fail",
+              "heedCrash",
               assign(({ context: c, event: { output } }) => ({
-                inventory: union(output.entries, c.inventory), changes: told(c.changes, output.changes),
+                inventory: undigested(union(output.entries, c.inventory), output.unsure ?? []), writing: undefined, changes: told(c.changes, output.changes),
               })),
             ],
           },
           {
             target: "pruning",
-            actions: assign(({ context: c, event: { output } }) => ({
-              inventory: output.entries,
-              leftovers: without(union(c.leftovers, c.inventory, c.intended), output.entries),
-              intended: [],
-              scope: "changed",
-              changes: told(c.changes, output.changes),
-            })),
+            actions: [
+              "heedCrash",
+              assign(({ context: c, event: { output } }) => ({
+                inventory: output.entries,
+                writing: undefined,
+                leftovers: without(union(c.leftovers, c.inventory, c.intended), output.entries),
+                intended: [],
+                ...(c.suspects && { suspects: without(c.suspects, output.entries) }), // wanted again
+                unfenced: undefined,
+                scope: "changed",
+                changes: told(c.changes, output.changes),
+              })),
+            ],
           },
         ],
       },
     },
     pruning: {
       tags: busy,
+      entry: assign(({ context: c }) => (suspectsDue(c) ? { leftovers: without(union(c.leftovers, c.suspects ?? []), c.inventory), suspects: undefined } : {})),
       always: [
         { guard: "nothingToPrune", target: "checking", actions: assign({ appliedKey: ({ context }) => context.build?.renderKey ?? "" }) },
         // Without spec.prune they are forgotten, as with Flux: nobody deletes them later either.
@@ -273,16 +265,11 @@ export const kustomization = setup({
           {
             guard: ({ event }) => event.output.fault !== undefined,
             target: "failing",
-            actions: [
-              "fail",
-              assign(({ context: c, event: { output } }) => ({ leftovers: output.left, changes: told(c.changes, deleted(output)) })),
-            ],
+            actions: ["fail", "heedCrash", assign(({ context, event: { output } }) => pruned(context, output))],
           },
           {
             target: "checking",
-            actions: assign(({ context: c, event: { output } }) => ({
-              leftovers: output.left, changes: told(c.changes, deleted(output)), appliedKey: c.build?.renderKey ?? "",
-            })),
+            actions: ["heedCrash", assign(({ context: c, event: { output } }) => ({ ...pruned(c, output), appliedKey: c.build?.renderKey ?? "" }))],
           },
         ],
       },
@@ -307,7 +294,7 @@ export const kustomization = setup({
           fault: null, failures: 0, changes: [], applied: c.source?.revision ?? "", observedGeneration: c.facts?.generation ?? -1,
         })),
       ],
-      always: [again, { guard: "drifted", target: "contested" }],
+      always: [again, { guard: "drifted", target: "contested" }, { guard: "suspectsDue", target: "pruning" }],
       after: { interval: { target: "adopting", actions: assign({ corrections: 0 }) } },
     },
     // Drift is put back at once; a field two controllers fight over, at a widening distance.
@@ -333,9 +320,22 @@ export const kustomization = setup({
     removing: {
       tags: busy,
       // Whether an apply that was cut short created them or not: they go with the rest.
-      entry: assign(({ context: c }) => ({ leftovers: union(c.leftovers, c.intended), intended: [] })),
+      entry: assign(({ context: c }) => ({ leftovers: union(c.leftovers, c.intended, c.suspects ?? []), intended: [], suspects: undefined })),
+      on: {
+        object: takingLeave, look: {}, artifact: {}, drift: {},
+        // A crash while it only deleted leaves nothing that could come late.
+        recovered: [{ guard: "unfinished", actions: "heedCrash" }, {}],
+      },
+      invoke: {
+        id: "remove", src: "remove", input: null,
+        onDone: [{ guard: ({ event }) => event.output?.late === true, target: "lingering", actions: "heedCrash" }, { target: "gone" }],
+        onError: { target: "remaining", actions: "fail" },
+      },
+    },
+    // The finalizer stays until nothing that was deleted can come back.
+    lingering: {
       on: { object: takingLeave, look: {}, artifact: {}, drift: {} },
-      invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
+      always: { guard: "calm", target: "removing" },
     },
     // The deletion could not be finished: the finalizer stays and it is tried again.
     remaining: {
@@ -346,36 +346,10 @@ export const kustomization = setup({
   },
 });
 
-/** By id; the earlier list wins. */
-function union(...lists: InventoryEntry[][]): InventoryEntry[] {
-  const byId = new Map<string, InventoryEntry>();
-  for (const entry of lists.flat()) if (!byId.has(entry.id)) byId.set(entry.id, entry);
-  return [...byId.values()];
-}
-
-/** What the apply will create as far as anybody can tell: nothing is known of these objects yet but that they are ours. */
-function intentions({ intended, inventory }: KustomizationContext, objects: { id: string; v: string }[]): InventoryEntry[] {
-  const fresh = objects.map(({ id, v }) => ({ id, v, uid: "", digest: "", owned: "" }));
-  return without(union(intended, fresh), inventory);
-}
-
-/** An object rendered with a namespace may turn out to be cluster-scoped once its kind is known: it is the same object. */
-function without(entries: InventoryEntry[], known: InventoryEntry[]): InventoryEntry[] {
-  const ids = new Set(known.map(({ id }) => id));
-  return entries.filter(({ id }) => !ids.has(id) && !ids.has(id.slice(id.indexOf("_"))));
-}
-
-const deleted = ({ deleted: ids }: PruneOutcome): Change[] => ids.map((id) => ({ id, action: "deleted" }));
-
-const mostTold = 100; // a record and an event stay small however large the change
-
-function told(before: Change[], now: Change[]): Change[] {
-  const news = now.filter(({ action }) => action !== "unchanged" && action !== "skipped");
-  const ids = new Set(news.map(({ id }) => id));
-  return [...before.filter(({ id }) => !ids.has(id)), ...news].slice(0, mostTold);
-}
-
-function story(revision: string, changes: Change[]): string {
-  const lines = changes.map(({ id, action, by }) => `${displayName(parseInventoryId(id))} ${action}${by ? ` (was changed by ${by})` : ""}`);
-  return [`Applied revision: ${revision}`, ...lines].join("\n");
+function pruned(c: KustomizationContext, output: PruneOutcome) {
+  return {
+    leftovers: output.left,
+    changes: told(c.changes, deletions(output, c.leftovers)),
+    ...((c.wary !== undefined || output.recovered === true) && { suspects: suspected(c.suspects ?? [], c.leftovers) }),
+  };
 }

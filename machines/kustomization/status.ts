@@ -10,7 +10,7 @@ const doing: Record<string, string> = {
 
 /** Undefined: leave the object's status as it is. */
 export function kustomizationStatus(state: string, c: KustomizationContext): WantedStatus | undefined {
-  if (state === "waiting" || state === "adopting" || state === "removing" || state === "gone") return undefined;
+  if (state === "waiting" || state === "adopting" || state === "removing" || state === "lingering" || state === "gone") return undefined;
   const handled = { handledAt: c.handledAt };
   if (state === "suspended") return handled;
 

@@ -47,9 +47,10 @@ export type Others = {
   mark: string;
 };
 
-/** Who else owns fields of an object; writers of its status do not count. */
+/** Who else owns fields of an object; writers of its status do not count, nor does our own fence. */
 export function othersOf(managed: ManagedFields[] | undefined, manager: string = fieldManagers.kustomization): Others {
-  const others = (managed ?? []).filter((entry) => entry.subresource !== "status" && !(entry.manager === manager && entry.operation === "Apply"));
+  const others = (managed ?? []).filter((entry) =>
+    entry.subresource !== "status" && entry.manager !== fieldManagers.fence && !(entry.manager === manager && entry.operation === "Apply"));
   // RFC 3339 in UTC with whole seconds orders as text.
   const last = others.reduce<ManagedFields | undefined>((one, entry) => ((entry.time ?? "") >= (one?.time ?? "") ? entry : one), undefined);
   return { last: last?.manager ?? "", mark: hash64(JSON.stringify(others.map(({ manager: name, fieldsV1 }) => [name, fieldsV1]))) };

@@ -25,6 +25,10 @@ export const annotations = {
   ],
   /** W3C trace context of the change that last wrote the object. */
   traceparent: "tracing.k8s.io/traceparent",
+  /** `<partition>:<epoch>`: under which ownership the object was made safe from what a crashed owner had sent (ownership.md 7.8). */
+  fence: "flotilla.dev/fence",
+  /** `<partition>:<epoch>` of the last write, for the admission policy in deploy/policy; only where that is in use. */
+  epoch: "flotilla.dev/epoch",
 } as const;
 
 export const labels = {
@@ -50,4 +54,6 @@ export const finalizer = "finalizers.fluxcd.io";
 export const fieldManagers = {
   kustomization: "kustomize-controller",
   source: "source-controller",
+  /** Ours alone: owns nothing but the annotation `fence`. */
+  fence: "flotilla-fence",
 } as const;

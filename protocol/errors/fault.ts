@@ -56,6 +56,10 @@ export const faults = {
   CellMismatch: { remedy: "stall", reason: "Unexpected", help: "run the version of Flotilla that made this store, or start with an empty one" },
   NatsUnreachable: { remedy: "retry", reason: "Unexpected", help: "check --nats and that the server runs with JetStream" },
   RecordUnreadable: { remedy: "stall", reason: "Quarantined", help: "the stored record is damaged; it was set aside and the object is reconciled afresh" },
+  RecordTooNew: { remedy: "wait", reason: "Quarantined", help: "a later version of Flotilla wrote it; workers of that version take it over" },
+  CellTaken: { remedy: "stall", reason: "Unexpected", help: "another cluster's Flotilla uses this NATS: give each its own account or server, or empty the stream if that cluster is gone" },
+  CellReplaced: { remedy: "stall", reason: "Unexpected", help: "the stream was deleted or restored from a backup: start the workers again, so that they begin from what is stored now" },
+  WorkerUnknown: { remedy: "stall", reason: "Unexpected", help: "flotilla workers lists them" },
   Unexpected: { remedy: "retry", reason: "ReconciliationFailed", help: "a bug: please report it with the worker's log" },
 } as const satisfies Record<string, Entry>;
 

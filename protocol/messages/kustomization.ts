@@ -26,7 +26,7 @@ export type BuildOutcome = {
   /** sha256 over everything the build depended on: settings and the contents it read. */
   renderKey: string;
   readSet: { files: string[]; dirs: string[] };
-  /** Every rendered object, as the inventory names it: noted before any of them is created. */
+  /** Every rendered object, as the inventory will name it: noted before any of them is created. */
   objects?: { id: string; v: string }[];
 };
 
@@ -36,7 +36,17 @@ export type Change = { id: string; action: ChangeAction; /** Who had changed it,
 /** `all`: every object is compared with the cluster; `changed`: those whose digest moved, and those that drifted. */
 export type ApplyScope = "all" | "changed";
 
-/** Partial success is data: what was applied before the fault stays tracked. */
-export type ApplyOutcome = { entries: InventoryEntry[]; changes: Change[]; fault?: FaultData };
+/** `recovered`: the run took over from an owner that crashed; whatever that one had sent may still be on its way. */
+type Recovered = { recovered?: boolean };
 
-export type PruneOutcome = { deleted: string[]; left: InventoryEntry[]; fault?: FaultData };
+/**
+ * Partial success is data: what was applied before the fault stays tracked. `unsure`: ids of those whose write was begun and
+ * brought no answer that settles it.
+ */
+export type ApplyOutcome = Recovered & { entries: InventoryEntry[]; changes: Change[]; unsure?: string[]; fault?: FaultData };
+
+/** Of what counts as deleted, `missing` was not there to begin with. */
+export type PruneOutcome = Recovered & { deleted: string[]; left: InventoryEntry[]; missing?: string[]; fault?: FaultData };
+
+/** `late`: something that was deleted may come back by a request of a crashed owner; the unit must not go yet. */
+export type RemoveOutcome = Recovered & { late: boolean };

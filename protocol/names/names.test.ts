@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import * as fc from "fast-check";
 import { actorId, escapeToken, parseActorId, partitionCount, partitionOf, unescapeToken, type ActorKey } from "./actor.ts";
-import { hintKinds, isSnapshot, parseMailbox, parseOwn, parseSnapshot, republishPrefix, subject } from "./subject.ts";
+import {
+  areaOf, bus, hintKinds, isSnapshot, parseDependent, parseMailbox, parseOwn, parseSnapshot, parseWant, partitionOfSubject, republishPrefix, subject,
+} from "./subject.ts";
 
 /** RFC 1123: what Kubernetes takes for a name; with dots where a subdomain may stand. */
 const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?$/);
@@ -27,8 +29,61 @@ test("[NM4] subjects are read back to what they were built from", () =>
     assert.deepEqual([isSnapshot(subject.snapshot(each)), isSnapshot(subject.mailbox(each, hint))], [true, false]);
   })));
 
-test("[NM4] an owner record names its partition", () => {
-  for (const partition of [0, 7, partitionCount - 1]) assert.equal(parseOwn(subject.own(partition)), partition);
+test("[NM4] that one actor waits for another is read back, stored or repeated", () =>
+  fc.assert(fc.property(key, key, (awaited, waiter) => {
+    const text = subject.dependent(awaited, waiter);
+    assert.deepEqual(parseDependent(text), { awaited, waiter });
+    assert.deepEqual(parseDependent(text.replace("fl.", `${republishPrefix}.`)), { awaited, waiter });
+  })));
+
+test("[NM4] an owner record and a plan name their partition", () => {
+  for (const partition of [0, 7, partitionCount - 1]) {
+    assert.equal(parseOwn(subject.own(partition)), partition);
+    assert.equal(parseWant(subject.want(partition)), partition);
+  }
+});
+
+test("[NM4] everything of a partition begins with it, and lies in one area", () =>
+  fc.assert(fc.property(key, key, (each, waiter) => {
+    const partition = partitionOf(each);
+    const named = { snap: subject.snapshot(each), mbx: subject.mailbox(each, "look"), dep: subject.dependent(each, waiter), own: subject.own(partition), want: subject.want(partition) };
+    for (const [area, text] of Object.entries(named)) {
+      assert.equal(areaOf(text), area);
+      for (const copy of [text, text.replace("fl.", `${republishPrefix}.`)]) assert.equal(partitionOfSubject(copy), partition);
+    }
+  })));
+
+test("[NM4] what concerns the cell as a whole lies in no partition", () => {
+  for (const text of [subject.config, subject.member("w"), subject.coordinator, subject.gateway, subject.load("w"), "fl.1024.own", "fl.-1.own", "fl", ""])
+    assert.equal(partitionOfSubject(text), undefined, text);
+});
+
+/** As NATS matches. */
+const matches = (filter: string, text: string) => new RegExp(`^${filter.replaceAll(".", "\\.").replaceAll("*", "[^.]+").replace(/>$/, ".+")}$`).test(text);
+const live = (text: string) => text.replace(/^fl\./, `${republishPrefix}.`);
+
+test("[NM4] each filter finds what it is for, stored and repeated, and nothing else", () => {
+  const all = [
+    subject.own(7), subject.want(7), subject.snapshot(shop), subject.mailbox(shop, "look"), subject.dependent(shop, shop), subject.config,
+    subject.member("w"), subject.coordinator, subject.gateway, subject.load("w"),
+  ];
+  const [own, want, snapshot, mailbox, dependent, ...control] = all;
+  const found = (filter: string, texts = all) => texts.filter((text) => matches(filter, text));
+  const repeated = all.map(live);
+  assert.deepEqual(
+    [subject.everyOwn, subject.everyWant, subject.everySnapshot, subject.everyMailbox, subject.everyDependent, subject.everyControl].map((filter) => found(filter)),
+    [[own], [want], [snapshot], [mailbox], [dependent], control]);
+  assert.deepEqual(
+    [subject.everyOwnLive, subject.everyWantLive, subject.everyMailboxLive, subject.everyDependentLive, subject.everyControlLive].map((filter) => found(filter, repeated)),
+    [[own], [want], [mailbox], [dependent], control].map((texts) => texts.map((text) => live(text ?? ""))));
+  assert.deepEqual([found(subject.everyMember), found(subject.everyLoad), found(subject.every)], [[subject.member("w")], [subject.load("w")], all]);
+  assert.deepEqual(found(subject.partition(7)), [own, want]);
+});
+
+test("[NM4] a word to one worker is none to another, nor to all", () => {
+  const said = [bus.to("a", "warm"), bus.to("b", "warm"), bus.to("a", "drain"), bus.all("actors"), bus.all("warm")];
+  assert.equal(new Set(said).size, said.length);
+  assert.ok(said.every((text) => text.split(".").length === 3 && !text.startsWith("fl.")));
 });
 
 const shop = { kind: "kustomization", namespace: "apps", name: "shop" };
@@ -36,6 +91,9 @@ const elsewhere = subject.snapshot(shop).replace(/^fl\.\d+/, `fl.${(partitionOf(
 const strangers: { read: (text: string) => unknown; text: string }[] = [
   ...["fl.1.snap.kustomization.apps", "fl.1.snap.a.b.c.d", "xx.1.snap.a.b.c", "fl.1.mbx.a.b.c", "", elsewhere].map((text) => ({ read: parseSnapshot, text })),
   ...[`${subject.mailbox(shop, "look")}.more`, subject.mailbox(shop, "look").replace("look", "listen"), "fl.1.mbx.a.b.look", elsewhere].map((text) => ({ read: parseMailbox, text })),
+  ...["fl.1024.want", "fl.x.want", "fl.1.own", "fl.1.want.more"].map((text) => ({ read: parseWant, text })),
+  ...[subject.dependent(shop, shop).replace(/^fl\.\d+/, `fl.${(partitionOf(shop) + 1) % partitionCount}`), `${subject.dependent(shop, shop)}.more`, "fl.1.dep.a.b.c.d.e", "xx.1.dep.a.b.c.d.e.f", elsewhere]
+    .map((text) => ({ read: parseDependent, text })),
   ...["fl.1024.own", "fl.-1.own", "fl.x.own", "fl.1.5.own", "fl.1.snap", "fl.1.own.more"].map((text) => ({ read: parseOwn, text })),
 ];
 for (const { read, text } of strangers) test(`[NM4] ${read.name} refuses "${text}"`, () => assert.throws(() => read(text), RangeError));

@@ -22,8 +22,29 @@ export const subject = {
   config: "fl.ctl.cfg",
   member: (worker: string) => `fl.ctl.member.${worker}`,
   everyMember: "fl.ctl.member.*",
+  /** Names the worker that coordinates. */
+  coordinator: "fl.ctl.coord",
+  /** Where artifacts are served: the same for all workers. */
+  gateway: "fl.ctl.gateway",
+  /** What each partition of a worker costs. */
+  load: (worker: string) => `fl.ctl.load.${worker}`,
+  everyLoad: "fl.ctl.load.*",
   own: (partition: number) => `fl.${partition}.own`,
   everyOwn: "fl.*.own",
+  /** To whom the coordinator wants a partition handed over; absent: it stays. */
+  want: (partition: number) => `fl.${partition}.want`,
+  everyWant: "fl.*.want",
+  everyWantLive: `${republishPrefix}.*.want`,
+  everyOwnLive: `${republishPrefix}.*.own`,
+  /** Members, coordinator, loads and what else concerns the cell as a whole. */
+  everyControl: "fl.ctl.>",
+  everyControlLive: `${republishPrefix}.ctl.>`,
+  /** Everything of a partition. */
+  partition: (partition: number) => `fl.${partition}.>`,
+  /** That `waiter` waits for `awaited`; it lies with the awaited, so that its owner knows whom to wake. */
+  dependent: (awaited: ActorKey, waiter: ActorKey) => `fl.${partitionOf(awaited)}.dep.${tail(awaited)}.${tail(waiter)}`,
+  everyDependent: "fl.*.dep.>",
+  everyDependentLive: `${republishPrefix}.*.dep.>`,
   snapshot: (key: ActorKey) => `fl.${partitionOf(key)}.snap.${tail(key)}`,
   everySnapshot: "fl.*.snap.>",
   mailbox: (key: ActorKey, hint: HintKind) => `fl.${partitionOf(key)}.mbx.${tail(key)}.${hint}`,
@@ -35,7 +56,42 @@ export const subject = {
   everyTrace: "tr.*",
 };
 
-export const isSnapshot = (text: string): boolean => text.split(".", 3)[2] === "snap";
+/** What kind of thing a subject names: `own`, `want`, `snap`, `mbx`, `dep`. */
+export const areaOf = (text: string): string => text.split(".", 3)[2] ?? "";
+
+export const isSnapshot = (text: string): boolean => areaOf(text) === "snap";
+
+/** The partition a subject lies in, stored (`fl.`) or republished (`fll.`); undefined for those of the cell as a whole. */
+export function partitionOfSubject(text: string): number | undefined {
+  const number = Number(text.split(".", 2)[1]);
+  return Number.isInteger(number) && number >= 0 && number < partitionCount ? number : undefined;
+}
+
+/**
+ * Messages that nobody keeps, from worker to worker. A worker's name holds no dot.
+ * Each conversation is described in protocol/messages.
+ */
+export const bus = {
+  /** What is said to one worker: `fb.<worker>.<what>`. */
+  to: (worker: string, what: BusWord) => `fb.${worker}.${what}`,
+  /** What is asked of all. */
+  all: (what: BusWord) => `fb.all.${what}`,
+};
+
+export type BusWord = "warm" | "drain" | "feed" | "feeding" | "pushed" | "actors";
+
+export type Dependent = { awaited: ActorKey; waiter: ActorKey };
+
+/** @throws RangeError when the subject is not a dependent's */
+export function parseDependent(text: string): Dependent {
+  const [head, partition, area, kind, namespace, name, waiterKind, waiterNamespace, waiterName, ...more] = text.split(".");
+  if ((head === "fl" || head === republishPrefix) && area === "dep" && kind && namespace && name && waiterKind && waiterNamespace && waiterName && more.length === 0)
+    return {
+      awaited: checked({ kind, namespace: unescapeToken(namespace), name: unescapeToken(name) }, partition, text),
+      waiter: { kind: waiterKind, namespace: unescapeToken(waiterNamespace), name: unescapeToken(waiterName) },
+    };
+  throw new RangeError(`not a dependent's subject: ${text}`);
+}
 
 /** @throws RangeError when the subject is not a snapshot's */
 export function parseSnapshot(text: string): ActorKey {
@@ -54,11 +110,16 @@ export function parseMailbox(text: string): { key: ActorKey; hint: HintKind } {
 }
 
 /** @throws RangeError when it is not `fl.<p>.own` */
-export function parseOwn(text: string): number {
+export const parseOwn = (text: string): number => parseArea(text, "own");
+
+/** @throws RangeError when it is not `fl.<p>.want` */
+export const parseWant = (text: string): number => parseArea(text, "want");
+
+function parseArea(text: string, wanted: "own" | "want"): number {
   const [head, partition, area, ...more] = text.split(".");
   const number = Number(partition);
-  if (head === "fl" && area === "own" && more.length === 0 && Number.isInteger(number) && number >= 0 && number < partitionCount) return number;
-  throw new RangeError(`not an owner subject: ${text}`);
+  if (head === "fl" && area === wanted && more.length === 0 && Number.isInteger(number) && number >= 0 && number < partitionCount) return number;
+  throw new RangeError(`not a subject of ${wanted}: ${text}`);
 }
 
 const tail = ({ kind, namespace, name }: ActorKey) => `${kind}.${escapeToken(namespace)}.${escapeToken(name)}`;

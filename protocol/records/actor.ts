@@ -6,9 +6,12 @@ const event = z.looseObject({ type: z.string() });
 const timer = z.object({ id: z.string(), dueMs: z.number(), event });
 const run = z.object({ id: z.string(), src: z.string(), input: z.unknown(), attempt: z.number(), sinceMs: z.number() });
 
+/** The newest version this worker reads. */
+export const recordVersion = 1;
+
 /** Version 1. A later version adds its schema and an upgrade from this one. */
 const version1 = z.object({
-  v: z.literal(1),
+  v: z.literal(recordVersion),
   /** Which chart decides: `source`, `kustomization`, `cluster`. */
   machine: z.string(),
   /** XState's own persisted snapshot. */
@@ -33,12 +36,3 @@ export type Run = ActorRecord["runs"][number];
 
 /** @throws ZodError when the bytes are not a record of a version this worker knows */
 export const parseActorRecord = (value: unknown): ActorRecord => version1.parse(value);
-
-/** `fl.<p>.own`: its stream sequence is the fencing token on every write to the partition. */
-export const ownRecord = z.object({ v: z.literal(1), worker: z.string(), epoch: z.number().int() });
-
-/** `fl.ctl.cfg`: immutable after bootstrap. Another number of partitions would send an actor to another owner. */
-export const cellConfig = z.object({ v: z.literal(1), partitions: z.number().int() });
-
-/** `fl.ctl.member.<w>`: a worker's heartbeat. */
-export const memberRecord = z.object({ v: z.literal(1), worker: z.string(), beat: z.number().int() });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { memberRecord, ownRecord, parseActorRecord } from "./actor.ts";
+import { drain, actorsWanted, parse, warm } from "#protocol/messages/fleet.ts";
+import { parseActorRecord } from "./actor.ts";
+import { cellConfig, coordinatorRecord, gatewayRecord, loadRecord, memberRecord, ownRecord, wantRecord } from "./cell.ts";
 
 const record = {
   v: 1, machine: "source", snapshot: { status: "active", value: "settled", context: { key: "k" }, children: {} },
@@ -25,8 +27,36 @@ const damaged: { what: string; value: unknown }[] = [
 ];
 for (const { what, value } of damaged) test(`[NM5] ${what} is damage`, () => assert.throws(() => parseActorRecord(value)));
 
-test("[NM5] owner records and heartbeats likewise", () => {
-  assert.equal(ownRecord.safeParse({ v: 1, worker: "w", epoch: 2 }).success, true);
-  for (const bad of [{}, { v: 2, worker: "w", epoch: 2 }, { v: 1, worker: "w", epoch: 2.5 }, { v: 1, epoch: 2 }]) assert.equal(ownRecord.safeParse(bad).success, false);
-  assert.equal(memberRecord.safeParse({ v: 1, worker: "w", beat: "3" }).success, false);
+const schemas = {
+  ownRecord: { schema: ownRecord, good: { v: 1, worker: "w", epoch: 2, cause: "crash" }, bad: [{}, { v: 1, epoch: 2 }, { v: 1, worker: "w", epoch: 2.5 }, { v: 1, worker: "w", epoch: 2, cause: "whim" }] },
+  wantRecord: { schema: wantRecord, good: { v: 1, from: "a", to: "b", plan: "p" }, bad: [{}, { v: 1, from: "a", to: "b" }, { v: 1, from: 1, to: "b", plan: "p" }] },
+  coordinatorRecord: { schema: coordinatorRecord, good: { v: 1, worker: "w", term: 3 }, bad: [{}, { v: 1, worker: "w", term: "3" }] },
+  gatewayRecord: { schema: gatewayRecord, good: { v: 1, url: "http://x" }, bad: [{}, { v: 1, url: null }] },
+  cellConfig: { schema: cellConfig, good: { v: 1, partitions: 1_024, hub: "uid" }, bad: [{}, { v: 1, partitions: "1024", hub: "" }] },
+  memberRecord: {
+    schema: memberRecord, good: { v: 1, worker: "w", beat: 3, protocol: 1, capacity: 2, actors: 5, load: 7.5, draining: true, refuses: [4] },
+    bad: [{ v: 1, worker: "w", beat: "3" }, { v: 1, worker: "w", beat: 3, capacity: 0 }, { v: 1, worker: "w", beat: 3, refuses: ["4"] }],
+  },
+  loadRecord: { schema: loadRecord, good: { v: 1, costs: { 7: 30 } }, bad: [{}, { v: 1, costs: { 7: "30" } }] },
+} as const;
+for (const [name, { schema, good, bad }] of Object.entries(schemas))
+  test(`[NM5] ${name} is read as it was written, in this version only, and damage is seen`, () => {
+    assert.deepEqual(schema.parse(JSON.parse(JSON.stringify(good))), good);
+    for (const each of [...bad, { ...good, v: 2 }, null, "text"]) assert.equal(schema.safeParse(each).success, false, JSON.stringify(each));
+  });
+
+test("[NM5] what an earlier release did not say is read as it was then", () => {
+  assert.equal(ownRecord.parse({ v: 1, worker: "w", epoch: 2 }).cause, "claim");
+  assert.equal(cellConfig.parse({ v: 1, partitions: 1_024 }).hub, "");
+  assert.deepEqual(memberRecord.parse({ v: 1, worker: "w", beat: 1 }), { v: 1, worker: "w", beat: 1, protocol: 1, capacity: 1, actors: 0, load: 0, draining: false, refuses: [] });
+});
+
+const words = [
+  { schema: warm, good: "{\"partition\":7,\"worker\":\"w\",\"plan\":\"p\"}", bad: "{\"partition\":\"7\",\"worker\":\"w\",\"plan\":\"p\"}" },
+  { schema: drain, good: "{\"draining\":false}", bad: "{\"draining\":0}" },
+  { schema: actorsWanted, good: "{\"page\":0}", bad: "{\"page\":-1}" },
+];
+test("[OW32] a word between workers that cannot be read is none", () => {
+  for (const { schema, good, bad } of words)
+    assert.deepEqual([good, bad, "{", ""].map((text) => schema.safeParse(parse(text)).success), [true, false, false, false]);
 });

@@ -14,9 +14,15 @@ export type OptionValues = {
   server?: string;
   data?: string;
   nats?: string;
+  natsMonitor?: string;
   listen?: string;
   advertise?: string;
   logLevel?: string;
+  capacity?: string;
+  tenantLabel?: string;
+  stampEpochs?: boolean;
+  replicas?: string;
+  undo?: boolean;
 };
 
 export type Call = { words: string[]; options: OptionValues; shell: Shell };

@@ -1,6 +1,6 @@
 /** A shell for tests: keeps what is printed, has a clock of its own, and a cluster and an API in memory. */
 import type { StoredSpan, TraceEntry } from "#protocol/trace/span.ts";
-import type { Api } from "./api.ts";
+import type { Api, WorkerView } from "./api.ts";
 import type { Cluster, FluxObject } from "./cluster.ts";
 import type { ResourceKind } from "./resources.ts";
 import type { Shell } from "./shell.ts";
@@ -22,6 +22,9 @@ export class FakeShell implements Shell {
   entries: TraceEntry[] = [];
   spans: StoredSpan[] = [];
   readonly asked: string[] = [];
+  workers: WorkerView[] = [];
+  /** Called at each look at the workers: a fleet that moves on, or does not. */
+  fleet: (workers: WorkerView[], nowMs: number) => WorkerView[] = (workers) => workers;
   /** Called at each look at an object: a controller that answers, or does not. */
   controller: (object: FluxObject, nowMs: number) => void = () => {};
   private clockMs = 1_700_000_000_000;
@@ -80,6 +83,12 @@ export class FakeShell implements Shell {
       tracesOfUnit: (unit) => answer(`unit ${unit}`),
       recentTraces: () => answer("recent"),
       spans: (traceId) => Promise.resolve(this.spans.filter((span) => span.traceId === traceId)),
+      workers: () => Promise.resolve((this.workers = this.fleet(structuredClone(this.workers), this.clockMs))),
+      drain: (name, on) => {
+        this.asked.push(`${on ? "drain" : "undo"} ${name}`);
+        for (const worker of this.workers) if (worker.name === name) worker.state = on ? "draining" : "ready";
+        return Promise.resolve();
+      },
     } satisfies Api);
   };
 }

@@ -12,9 +12,9 @@ const neededMajor = 24; // runs TypeScript as it is, without a flag and without 
 const runningMajor = Number(process.versions.node.split(".")[0]);
 
 // V8 grows its nursery to 16 MB a thread and keeps it; for a process that mostly waits that is a third of its memory.
-// The size can only be set at the start, so that the long-running command starts anew under the same process id.
+// The size can only be set at the start, so that the long-running commands start anew under the same process id.
 const smallNursery = "--max-semi-space-size=4";
-if (process.argv[2] === "up" && process.execve && !process.execArgv.includes(smallNursery) && runningMajor >= neededMajor) {
+if (["up", "worker"].includes(process.argv[2] ?? "") && process.execve && !process.execArgv.includes(smallNursery) && runningMajor >= neededMajor) {
   process.removeAllListeners("warning"); // that execve is experimental concerns nobody who reads the log
   process.execve(process.execPath, [process.execPath, smallNursery, ...process.execArgv, ...process.argv.slice(1)], process.env);
 }

@@ -22,6 +22,30 @@ const cluster: Option[] = [
 ];
 const timeout: Option = { flags: "--timeout <duration>", help: "how long to wait", default: "5m" };
 
+const kubeconfig: Option = {
+  flags: "--kubeconfig <file>",
+  help: "the cluster to work on (default: $KUBECONFIG, or the pod's service account)",
+};
+const running: Option[] = [
+  {
+    flags: "--nats-monitor <url>",
+    help: "NATS's monitoring endpoint, several with commas between: at the start it is asked whether what NATS acknowledges is on disk",
+  },
+  { flags: "--capacity <number>", help: "how much this worker carries: one with 2 gets twice as much as one with 1", default: "1" },
+  {
+    flags: "--tenant-label <key>",
+    help: "label that names the tenant whose turn it is, such as sharding.fluxcd.io/key (default: the namespace is the tenant)",
+  },
+  {
+    flags: "--stamp-epochs",
+    help: "write the owner's epoch on applied objects, for deploy/policy/epoch-fence.yaml; all workers or none",
+  },
+  { flags: "--replicas <number>", help: "on how many servers NATS keeps what is stored (default: 3 in a cluster that has room, else 1)" },
+  data,
+  { flags: "--log-level <level>", help: "trace, debug, info or error", default: "info" },
+  verbose,
+];
+
 const server: Option[] = [
   {
     flags: "--server <url>",
@@ -41,10 +65,7 @@ export const commands: Command[] = [
       "flotilla up --nats nats://nats.example:4222 --listen 0.0.0.0:9090",
     ],
     options: [
-      {
-        flags: "--kubeconfig <file>",
-        help: "the cluster to work on (default: $KUBECONFIG, or the pod's service account)",
-      },
+      kubeconfig,
       cluster[2]!,
       { flags: "--nats <url>", help: "an existing NATS with JetStream (default: an embedded server)" },
       {
@@ -53,11 +74,58 @@ export const commands: Command[] = [
         default: "127.0.0.1:9090",
       },
       { flags: "--advertise <url>", help: "address written into artifact URLs (default: the listening address)" },
-      data,
-      { flags: "--log-level <level>", help: "trace, debug, info or error", default: "info" },
-      verbose,
+      ...running,
     ],
     load: async () => (await import("./commands/up.ts")).up,
+  },
+  {
+    name: "worker",
+    words: "",
+    summary: "run one more worker on an existing NATS: the work is shared among all of them",
+    details:
+      "Start as many as you like, on one machine or several; none needs to be told which part is its own. On SIGTERM or Ctrl-C\n" +
+      "it hands everything over before it ends, a second one ends it at once. FLOTILLA_TOKEN and FLOTILLA_WEBHOOK_TOKEN in the\n" +
+      "environment give all workers the same tokens.",
+    examples: [
+      "flotilla worker --nats nats://nats.example:4222",
+      "flotilla worker --nats nats://a:4222,nats://b:4222,nats://c:4222 --listen 0.0.0.0:9090 --advertise http://flotilla.flux-system",
+    ],
+    options: [
+      { flags: "--nats <url>", help: "the NATS with JetStream that the workers share; several servers with commas between" },
+      kubeconfig,
+      cluster[2]!,
+      {
+        flags: "--listen <host:port>",
+        help: "where the gateway listens: webhooks, artifacts, metrics, health; port 0 takes a free one",
+        default: "127.0.0.1:0",
+      },
+      {
+        flags: "--advertise <url>",
+        help: "address written into artifact URLs, for all workers (default: the one written down before, or the listening address)",
+      },
+      ...running,
+    ],
+    load: async () => (await import("./commands/worker.ts")).worker,
+  },
+  {
+    name: "workers",
+    words: "",
+    summary: "show the workers that share the work, and what each of them holds",
+    details:
+      "LOAD is the time its actors worked, per minute. LEASE is the age of its last heartbeat: a worker that is silent for\n" +
+      "two seconds is held for dead. COORDINATOR marks the one that places the partitions.",
+    examples: ["flotilla workers", "flotilla workers --json"],
+    options: [...server, ...always],
+    load: async () => (await import("./commands/workers.ts")).workers,
+  },
+  {
+    name: "drain",
+    words: "<worker>",
+    summary: "empty a worker: it hands everything over, and gets nothing until --undo",
+    details: "A beginning of the name that no other worker has is enough. Waits until the worker holds nothing.",
+    examples: ["flotilla drain node-a-1f3c", "flotilla drain node-a-1f3c --undo"],
+    options: [{ flags: "--undo", help: "let it take part again" }, timeout, ...server, ...always],
+    load: async () => (await import("./commands/drain.ts")).drain,
   },
   {
     name: "get",

@@ -1,6 +1,6 @@
 /** One object's way into the cluster: look by dry-run, then write with what the look found as the condition. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { fieldManagers } from "#protocol/api/annotations.ts";
+import { annotations, fieldManagers } from "#protocol/api/annotations.ts";
 import type { ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { isCreateOnly, isForced, isLeftAlone } from "#machines/rules/apply-plan.ts";
 import { appliedAtS, leftAlone, ownershipOf } from "#machines/rules/drift.ts";
@@ -12,6 +12,7 @@ import { pathOf, type Resource } from "./discovery.ts";
 import { applyPatch, metadataOnly, readMetadata, type ClusterHandle } from "./handle.ts";
 import { recreate, wantsRecreation } from "./recreate.ts";
 import { refusalOf } from "./refusal.ts";
+import { isTouched, touch } from "./touch.ts";
 
 export type ApplyItem = {
   id: string;
@@ -41,6 +42,10 @@ export type ObjectCall = {
   signal: AbortSignal;
   traceparent: (id: string) => string | undefined;
   known: (id: string) => Known | undefined;
+  /** What needs no write is touched under this epoch. */
+  touch?: { epoch: string } | undefined;
+  /** The epoch that payloads carry, where the admission policy is in use. */
+  stamp?: string | undefined;
   /** Groups whose definitions this very apply has written: their kinds may take a moment to be served. */
   fresh: ReadonlySet<string>;
 };
@@ -94,7 +99,27 @@ async function dryRun(call: ObjectCall, item: ApplyItem, resource: Resource): Pr
   // A mark on the live object outlives the dry-run: somebody else owns it.
   if (isLeftAlone(live) || isCreateOnly(item.payload.metadata)) return { next: "nothing", action: "skipped", live, object: answer.body };
   if (isNoOp(live, call.known(item.id), answer.serverMs)) return { next: "nothing", action: "unchanged", live, object: answer.body };
-  return { next: "update", live };
+  return (call.stamp !== undefined && (await dryRunUnderOldStamp(call, item, resource))) || { next: "update", live };
+}
+
+/** An epoch of its own is no reason to write: is the object as wanted, but for that? Undefined: no, or not to be told. */
+async function dryRunUnderOldStamp(call: ObjectCall, item: ApplyItem, resource: Resource): Promise<Look | undefined> {
+  const before = await readMetadata(call.cluster, resource, objectIdOf(item.payload), call.signal);
+  const stamp = before?.annotations?.[annotations.epoch];
+  if (!before || stamp === call.stamp) return undefined;
+  const { body, serverMs } = await patch(call, item, resource, stamped(item.payload, stamp), { query: { dryRun: "All" }, repeatable: true });
+  const { uid = "", resourceVersion = "", managedFields } = before;
+  const known = { uid, resourceVersion, owned: ownershipOf(before), appliedAtS: appliedAtS(managedFields) };
+  return isNoOp(body.metadata, known, serverMs) ? { next: "nothing", action: "unchanged", live: body.metadata, object: body } : undefined;
+}
+
+/** The payload under another epoch, or under none. */
+export function stamped(payload: KubeObject, stamp: string | undefined): KubeObject {
+  const { annotations: set, ...metadata } = payload.metadata;
+  if (stamp === set?.[annotations.epoch]) return payload;
+  const { [annotations.epoch]: _, ...others } = set ?? {};
+  const next = { ...others, ...(stamp !== undefined && { [annotations.epoch]: stamp }) };
+  return { ...payload, metadata: { ...metadata, ...(Object.keys(next).length > 0 && { annotations: next }) } };
 }
 
 /**
@@ -128,13 +153,17 @@ export async function write(call: ObjectCall, item: ApplyItem, found: Look): Pro
 
 async function carryOut(call: ObjectCall, item: ApplyItem, resource: Resource, plan: Look): Promise<Applied> {
   switch (plan.next) {
-    case "nothing":
-      return { action: plan.action, entry: entryOf(item, plan.live, plan.action), live: plan.object, resource };
+    case "nothing": {
+      const { action, live: seen, object } = plan;
+      const live = action === "unchanged" ? await fenced(call, item, resource, seen) : seen;
+      return { action, entry: entryOf(item, live, action), live: { ...object, metadata: live }, resource };
+    }
     case "update": {
       const { uid, resourceVersion } = plan.live;
       const answer = await conditional(call, item, resource, { uid, resourceVersion });
-      const unchanged = answer.body.metadata.resourceVersion === resourceVersion;
-      return applied(item, resource, answer, unchanged ? "unchanged" : "configured");
+      if (answer.body.metadata.resourceVersion !== resourceVersion) return applied(item, resource, answer, "configured");
+      const live = await fenced(call, item, resource, answer.body.metadata);
+      return { action: "unchanged", entry: entryOf(item, live, "unchanged"), live: { ...answer.body, metadata: live }, resource };
     }
     case "recreate":
       await recreate(call, item, resource);
@@ -143,6 +172,10 @@ async function carryOut(call: ObjectCall, item: ApplyItem, resource: Resource, p
       return applied(item, resource, await conditional(call, item, resource, createOnly), "created");
   }
 }
+
+/** Of an object that is as wanted: a write would have changed its version, and made useless what others decided on the old one. */
+const fenced = async (call: ObjectCall, item: ApplyItem, resource: Resource, live: ObjectMeta): Promise<ObjectMeta> =>
+  call.touch && !isTouched(live, call.touch.epoch) ? touch(call, call.touch.epoch, item, resource, live) : live;
 
 /**
  * An apply under this version creates, and only creates: no live object ever has it, so that one that exists answers

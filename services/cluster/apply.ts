@@ -5,13 +5,13 @@
 import type { ApplyOutcome, ApplyScope, Change, ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { planApply } from "#machines/rules/apply-plan.ts";
 import { appliedAtS, ownershipOf } from "#machines/rules/drift.ts";
-import { groupOf, parseInventoryId, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
+import { groupOf, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
 import { compareIds, stageNames, stageOf, waves } from "#machines/rules/order.ts";
 import type { Owner } from "#machines/rules/prune.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import { look, write, type Applied, type ApplyItem, type Known, type Look, type ObjectCall } from "./apply-object.ts";
+import { look, stamped, write, type Applied, type ApplyItem, type Known, type Look, type ObjectCall } from "./apply-object.ts";
 import type { Resource } from "./discovery.ts";
-import { idIn, type ClusterHandle } from "./handle.ts";
+import { identify, type ClusterHandle, type Identified, type Scope } from "./handle.ts";
 import { payloadOf } from "./payload.ts";
 import { waitUsable } from "./ready.ts";
 
@@ -40,6 +40,13 @@ export type ApplyCall = {
   drifted?: ReadonlyMap<string, string>;
   /** `spec.force`. */
   force?: boolean;
+  /**
+   * An owner before crashed, and what it had sent may still be on its way: every object is compared, and what needs no
+   * write is touched under this `<partition>:<epoch>`.
+   */
+  touch?: { epoch: string } | undefined;
+  /** `<partition>:<epoch>`, put on whatever is written; for the admission policy in deploy/policy. */
+  stamp?: string | undefined;
   /** Throws Fault LeaseLost when this worker may not write now; called in the tick of every write. */
   guard: () => void;
   signal: AbortSignal;
@@ -51,7 +58,7 @@ export type ApplyCall = {
 
 /** Never rejects for what the cluster says: the outcome then carries a fault, and the entries that were written. */
 export async function apply(call: ApplyCall): Promise<ApplyOutcome> {
-  const run: Run = { written: [], changes: [], fresh: new Set(), startedMs: new Map() };
+  const run: Run = { written: [], unsure: [], changes: [], fresh: new Set(), startedMs: new Map() };
   try {
     const { items, plan } = await prepare(call);
     for (const item of plan.skip) run.changes.push({ id: item.id, action: "skipped" });
@@ -64,33 +71,32 @@ export async function apply(call: ApplyCall): Promise<ApplyOutcome> {
     follow(call, items);
     return { entries: sorted(entries), changes: run.changes };
   } catch (error) {
-    return { entries: sorted(run.written), changes: run.changes, fault: Fault.from(error, `${call.owner.namespace}/${call.owner.name}`).toJSON() };
+    return { entries: sorted(run.written), changes: run.changes, unsure: run.unsure, fault: Fault.from(error, `${call.owner.namespace}/${call.owner.name}`).toJSON() };
   }
 }
 
 type Run = {
   written: InventoryEntry[];
+  /** Ids of objects whose write began and failed: it may have been carried out all the same. */
+  unsure: string[];
   changes: Change[];
   /** Groups whose definitions were written by this apply. */
   fresh: Set<string>;
   startedMs: Map<string, number>;
 };
 
-type Item = ApplyItem & { metadata: KubeObject["metadata"]; resource: Resource | undefined };
+type Item = ApplyItem & { metadata: KubeObject["metadata"]; scope: Scope | undefined };
 
-async function prepare({ cluster, owner, objects, inventory, scope, drifted }: ApplyCall) {
-  const items: Item[] = [];
-  for (const { object, digest } of objects) {
-    const resource = await cluster.discovery.known(object.apiVersion, object.kind);
-    const id = idIn(resource, object);
-    items.push({
-      id, digest, resource, v: versionOf(object.apiVersion), metadata: object.metadata, payload: object,
-      whole: stageOf(parseInventoryId(id)) !== "rest",
-    });
-  }
-  const plan = planApply(items, inventory, scope, new Set(drifted?.keys()));
+async function prepare({ cluster, owner, objects, inventory, scope, drifted, touch, stamp }: ApplyCall) {
+  const identified = await identify(cluster, objects.map(({ object }) => object));
+  const items = objects.map(({ object, digest }, index): Item => {
+    const named = identified[index] as Identified;
+    return { ...named, digest, metadata: object.metadata, payload: object, whole: stageOf(parseInventoryId(named.id)) !== "rest" };
+  });
+  // What the record says of an object may have been undone by what comes late.
+  const plan = planApply(items, inventory, touch ? "all" : scope, new Set(drifted?.keys()));
   // Only what is sent is copied.
-  for (const item of plan.touch) item.payload = payloadOf(item.payload, owner, item.resource);
+  for (const item of plan.touch) item.payload = stamped(payloadOf(item.payload, owner, item.scope), stamp);
   return { items, plan };
 }
 
@@ -103,7 +109,10 @@ async function applyStage(call: ApplyCall, objectCall: ObjectCall, run: Run, ite
   const done: KubeObject[] = [];
   for (const wave of waves(items, ({ id }) => parseInventoryId(id)))
     await each(wave, async (item) => {
-      const applied = await written(call, objectCall, item, looks.get(item) as Look);
+      const applied = await written(call, objectCall, item, looks.get(item) as Look).catch((error: unknown) => {
+        run.unsure.push(item.id);
+        throw error;
+      });
       record(call, run, item, applied);
       if (applied.action !== "skipped") done.push(applied.live);
     });
@@ -146,8 +155,8 @@ function record(call: ApplyCall, run: Run, item: Item, { entry, action }: Applie
 }
 
 function objectCallOf(call: ApplyCall, { fresh }: Run): ObjectCall {
-  const { cluster, force = false, guard, signal, traceparent = () => undefined, table } = call;
-  return { cluster, force, guard, signal, traceparent, fresh, known: (id) => table?.known(id) };
+  const { cluster, force = false, guard, signal, traceparent = () => undefined, table, touch, stamp } = call;
+  return { cluster, force, guard, signal, traceparent, fresh, touch, stamp, known: (id) => table?.known(id) };
 }
 
 /** Kinds in use are watched, those of unchanged objects too: a new worker has not followed them yet. */

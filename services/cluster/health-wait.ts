@@ -2,7 +2,6 @@
 import type { Health } from "#machines/rules/health.ts";
 import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import type { ManagedListener } from "./managed.ts";
 
 export type HealthWait = {
   timeoutMs: number;
@@ -11,7 +10,16 @@ export type HealthWait = {
   mayBeGone?: ReadonlySet<string>;
 };
 
+export type HealthListener<Change extends { id: string } = { id: string }> = {
+  change(change: Change): void;
+  /** More is known than before: everything is looked at again. */
+  synced(): void;
+};
+
 type Look = (id: string) => Health | undefined;
+
+/** Calls back once, so many milliseconds from now; the answer cancels it. */
+type After = (ms: number, run: () => void) => () => void;
 
 /**
  * Resolves when every object is current.
@@ -19,7 +27,7 @@ type Look = (id: string) => Health | undefined;
  * @throws Fault HealthCheckFailed at the first that failed for good, or when the time is over; the signal's reason
  */
 export function awaitHealth(
-  ids: string[], look: Look, subscribe: (listener: ManagedListener) => () => void,
+  ids: string[], look: Look, subscribe: (listener: HealthListener) => () => void, after: After,
   { timeoutMs, signal, mayBeGone }: HealthWait,
 ): Promise<void> {
   const wanted = new Set(ids);
@@ -37,7 +45,7 @@ export function awaitHealth(
   return new Promise((resolve, reject) => {
     const end = (settle: () => void) => {
       unsubscribe();
-      clearTimeout(timer);
+      cancel();
       signal.removeEventListener("abort", onAbort);
       settle();
     };
@@ -58,7 +66,7 @@ export function awaitHealth(
         judge();
       },
     });
-    const timer = setTimeout(() => end(() => reject(faultOf("timeout waiting for", inOrder(), is))), timeoutMs);
+    const cancel = after(timeoutMs, () => end(() => reject(faultOf("timeout waiting for", inOrder(), is))));
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     ids.forEach(see);

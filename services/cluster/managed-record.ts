@@ -1,29 +1,13 @@
 /** One live object, reduced to what drift and health need: a few hundred bytes, and nothing of its contents. */
 import { labels } from "#protocol/api/annotations.ts";
 import { appliedAtS, othersOf, ownershipOf, takenBy } from "#machines/rules/drift.ts";
-import { health, type HealthStatus } from "#machines/rules/health.ts";
+import { health } from "#machines/rules/health.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
+import type { ManagedRecord } from "#protocol/messages/feed.ts";
 import type { Resource } from "./discovery.ts";
 
-export type Managed = {
-  uid: string;
-  resourceVersion: string;
-  generation: number;
-  /** Hash of the fields our applies own, as in the inventory. */
-  owned: string;
-  /** When our last apply changed a field, in seconds since 1970. */
-  appliedAtS: number;
-  /** Who took fields from us, as far as that was seen; empty when nobody did, or left no trace. */
-  by: string;
-  /** Changes when managers other than us come to own other fields. */
-  others: string;
-  status: HealthStatus;
-  message: string;
-  /** `namespace/name` of the Kustomization in its labels. */
-  owner: string;
-  deleting: boolean;
-};
+export type Managed = ManagedRecord;
 
 /**
  * @param whole the object came with spec and status; metadata alone tells only whether it exists and is being deleted
@@ -48,6 +32,10 @@ export function reduce(object: KubeObject, { apiVersion, kind }: Resource, whole
     deleting: metadata.deletionTimestamp !== undefined,
   };
 }
+
+/** The same record, with the texts it shares with thousands of others kept once. */
+export const interned = (record: Managed): Managed =>
+  ({ ...record, by: intern(record.by), message: intern(record.message), owner: intern(record.owner) });
 
 export function ownerOf(text: string): Owner {
   const [namespace = "", name = ""] = text.split("/");

@@ -7,31 +7,51 @@ import type { KubeObject } from "#machines/rules/inventory.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
 import { cluster } from "../../test/kit/cluster.ts";
 import { apply } from "./apply.ts";
-import { createManagedTable, type ManagedChange, type ManagedTable } from "./managed.ts";
+import { systemClock } from "../store/clock.ts";
+import { ManagedView, type ManagedChange } from "../worker/feed/managed-view.ts";
+import { watchManaged } from "./managed.ts";
+import type { ClusterHandle } from "./handle.ts";
+import type { AppliedTable } from "./apply.ts";
 import { configMap, deployment, openBed, type Bed } from "./sample-objects.ts";
 
 let bed: Bed;
 let namespace: string;
-let table: ManagedTable;
+let table: ManagedView;
+let ours: AppliedTable;
 const changes: ManagedChange[] = [];
 before(async () => {
   const real = await cluster();
   namespace = await real.namespace("managed");
   bed = await openBed(real.kubeconfig);
-  table = createManagedTable(bed.handle, bed.stop.signal);
-  table.subscribe({ change: (change) => changes.push(change) });
+  table = viewOf(bed.handle, bed.stop.signal);
+  table.subscribe({ change: (change) => void changes.push(change), synced() {} });
+  ours = table.tableOf(owner());
 });
 after(() => bed.close());
 
+/** A view fed by the real watch, without a feed between them. */
+function viewOf(handle: ClusterHandle, signal: AbortSignal): ManagedView {
+  const watch = watchManaged(handle, {
+    changed: (id, record) => (record ? view.put(id, record) : view.drop(id)),
+    synced: (group, kind) => view.kindIs(`${group}/${kind}`, "synced"),
+    absent: (group, kind) => view.kindIs(`${group}/${kind}`, "absent"),
+  }, signal);
+  const view: ManagedView = new ManagedView({
+    clock: systemClock, isShown: () => true, isAllShown: () => true, onNeed: ({ group, kind, v }) => watch.follow(group, kind, v),
+  });
+  return view;
+}
+
 const owner = () => ({ name: "apps", namespace });
 const applyAll = async (objects: KubeObject[], inventory: InventoryEntry[] = []) => {
-  const outcome = await apply(bed.call(owner(), objects, { inventory, table }));
+  const outcome = await apply(bed.call(owner(), objects, { inventory, table: ours }));
   assert.equal(outcome.fault, undefined);
   return outcome.entries;
 };
 const mapPath = (name: string) => `/api/v1/namespaces/${namespace}/configmaps/${name}`;
 const deploymentPath = (name: string) => `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
-const driftOf = (entries: InventoryEntry[]) => [...table.drifted(entries)];
+const unit = { kind: "kustomization", namespace: "any", name: "any" };
+const driftOf = (entries: InventoryEntry[]) => [...table.drifted(unit, entries)];
 const seen = (entries: InventoryEntry[]) =>
   eventually("the watch shows what was written", () => entries.every(({ id, owned }) => table.get(id)?.owned === owned));
 const wait = (ids: string[], timeoutMs = 60_000) => table.waitHealthy(ids, { timeoutMs, signal: bed.stop.signal });
@@ -92,8 +112,8 @@ test("[AP35] a mark put on a live object is noticed, and so is its end", async (
   await seen(first);
   await bed.edit(mapPath("marked"), { metadata: { annotations: { "kustomize.toolkit.fluxcd.io/reconcile": "disabled" } } });
   await eventually("the mark is seen", () => driftOf(first).length === 1);
-  const drifted = table.drifted(first);
-  const paused = (await apply(bed.call(owner(), [object], { inventory: first, table, drifted }))).entries;
+  const drifted = table.drifted(unit, first);
+  const paused = (await apply(bed.call(owner(), [object], { inventory: first, table: ours, drifted }))).entries;
   assert.deepEqual(driftOf(paused), []);
   const { metadata } = await bed.edit(mapPath("marked"), { data: { greeting: "theirs" } });
   await eventually("the edit is seen", () => table.get(paused[0]?.id ?? "")?.resourceVersion === metadata.resourceVersion);
@@ -118,9 +138,9 @@ test("[HL16] right after a write the object counts as in progress, whatever the 
   const [entry] = await applyAll([deployment(namespace, "fresh")]) as [InventoryEntry];
   await wait([entry.id]);
   assert.equal(table.health(entry.id)?.status, "Current");
-  table.begin(entry.id);
+  ours.begin(entry.id);
   const { uid = "", resourceVersion = "0" } = (await bed.read(deploymentPath("fresh"))).metadata;
-  table.end(entry.id, { uid, owned: entry.owned, appliedAtS: 0, resourceVersion: String(Number(resourceVersion) + 1) });
+  ours.end(entry.id, { uid, owned: entry.owned, appliedAtS: 0, resourceVersion: String(Number(resourceVersion) + 1) });
   assert.equal(table.health(entry.id)?.status, "InProgress");
   await bed.edit(deploymentPath("fresh"), { metadata: { annotations: { touched: "yes" } } });
   await wait([entry.id]);
@@ -145,8 +165,8 @@ test("[HL15] a wait whose time is over names what is missing", async () => {
 });
 
 test("[HL17] a Job that may be removed after its end counts as done when it is gone", async () => {
-  await table.ensureWatched(await bed.handle.discovery.find("batch/v1", "Job"));
   const id = `${namespace}_done_batch_Job`;
+  await table.ensureEntries([{ id, v: "v1" }]);
   await table.waitHealthy([id], { timeoutMs: 10_000, signal: bed.stop.signal, mayBeGone: new Set([id]) });
   await assert.rejects(wait([id], 20), { code: "HealthCheckFailed" });
 });
@@ -167,12 +187,12 @@ test("[AP34] of a Secret only metadata is watched", async () => {
   assert.doesNotMatch(JSON.stringify([table.get(entries[0]?.id ?? ""), changes]), /hunter2|aHVudGVy/);
 });
 
-test("[AP31] the table knows what carries an owner's labels, in its inventory or not", async () => {
+test("[AP31] what carries an owner's labels is told, and so is their loss", async () => {
   const entries = await applyAll([configMap(namespace, "listed")]);
   await seen(entries);
-  assert.ok(table.ofOwner(namespace, "apps").includes(`${namespace}_listed__ConfigMap`));
+  assert.equal(table.get(`${namespace}_listed__ConfigMap`)?.owner, `${namespace}/apps`);
   await bed.edit(mapPath("listed"), { metadata: { labels: { "kustomize.toolkit.fluxcd.io/name": null } } });
-  await eventually("the lost label is seen", () => !table.ofOwner(namespace, "apps").includes(`${namespace}_listed__ConfigMap`));
+  await eventually("the lost label is seen", () => table.get(`${namespace}_listed__ConfigMap`) === undefined);
   assert.deepEqual(driftOf(entries), [[`${namespace}_listed__ConfigMap`, ""]]);
 });
 
@@ -180,10 +200,10 @@ test("[AP31] a table that starts later knows from an inventory what to follow, a
   const entries = await applyAll([configMap(namespace, "before"), deployment(namespace, "before", "app", 0)]);
   await bed.edit(mapPath("before"), { data: { greeting: "theirs" } });
   const own = new AbortController();
-  const later = createManagedTable(bed.handle, own.signal);
+  const later = viewOf(bed.handle, own.signal);
   const unknown = { id: `${namespace}_x_absent.example.com_Widget`, v: "v1", uid: "u", digest: "d", owned: "0" };
-  assert.deepEqual([...later.drifted(entries)], [], "nothing is known yet");
+  assert.deepEqual([...later.drifted(unit, entries)], [], "nothing is known yet");
   await later.ensureEntries([...entries, unknown]);
-  assert.deepEqual([...later.drifted([...entries, unknown])], [[`${namespace}_before__ConfigMap`, "kubectl-edit"]]);
+  assert.deepEqual([...later.drifted(unit, [...entries, unknown])], [[`${namespace}_before__ConfigMap`, "kubectl-edit"]]);
   own.abort();
 });

@@ -16,6 +16,8 @@ export type PruneCall = {
   cluster: ClusterHandle;
   owner: Owner;
   entries: InventoryEntry[];
+  /** What stands and is wanted: never deleted, by whatever name an entry calls it. */
+  keep?: ReadonlySet<string> | undefined;
   guard: () => void;
   signal: AbortSignal;
   traceparent?: (id: string) => string | undefined;
@@ -23,23 +25,24 @@ export type PruneCall = {
 };
 
 /** `skipped` objects opted out or belong to somebody else: they are neither deleted nor kept in the inventory. */
-export type PruneReport = PruneOutcome & { skipped: string[] };
+export type PruneReport = PruneOutcome & { skipped: string[]; missing: string[] };
 
 const mostTries = 4;
 
 /** Never rejects for what the cluster says: what could not be deleted is in `left`, and the fault says why. */
 export async function prune(call: PruneCall): Promise<PruneReport> {
-  const report: PruneReport = { deleted: [], left: [], skipped: [] };
+  const report: PruneReport = { deleted: [], left: [], skipped: [], missing: [] };
   const failures: Fault[] = [];
   for (const wave of pruneWaves(call.entries, ({ id }) => parseInventoryId(id))) {
     const outcomes = await Promise.all(wave.map(async (entry) => ({ entry, outcome: await attempt(call, entry) })));
     for (const { entry, outcome } of outcomes)
-      if (outcome === "deleted") report.deleted.push(entry.id);
+      if (outcome === "deleted" || outcome === "missing") report.deleted.push(entry.id);
       else if (outcome === "skipped") report.skipped.push(entry.id);
       else {
         report.left.push(entry);
         failures.push(outcome);
       }
+    report.missing.push(...outcomes.filter(({ outcome }) => outcome === "missing").map(({ entry }) => entry.id));
   }
   const [first] = failures;
   if (first) report.fault = summary(first, failures).toJSON();
@@ -64,13 +67,15 @@ export async function waitTermination(
   }
 }
 
-async function attempt(call: PruneCall, entry: InventoryEntry): Promise<"deleted" | "skipped" | Fault> {
+type Ending = "deleted" | "missing" | "skipped";
+
+async function attempt(call: PruneCall, entry: InventoryEntry): Promise<Ending | Fault> {
   const id = parseInventoryId(entry.id);
   const startMs = clockMs();
   try {
     const resource = await resourceOf(call.cluster, id, entry.v);
-    const outcome = resource ? await remove(call, entry, id, resource) : "deleted";
-    call.onObject?.(entry.id, outcome, startMs, clockMs());
+    const outcome = !resource ? "missing" : isKept(call, entry, resource) ? "skipped" : await remove(call, entry, id, resource);
+    call.onObject?.(entry.id, outcome === "deleted" ? "deleted" : "skipped", startMs, clockMs());
     return outcome;
   } catch (error) {
     if (error instanceof Fault && error.code === "LeaseLost") return error;
@@ -79,10 +84,14 @@ async function attempt(call: PruneCall, entry: InventoryEntry): Promise<"deleted
   }
 }
 
-async function remove(call: PruneCall, entry: InventoryEntry, id: ObjectId, resource: Resource): Promise<"deleted" | "skipped"> {
+/** An entry that was noted before its kind was known may name a cluster-scoped object with the namespace of its manifest. */
+const isKept = ({ keep }: PruneCall, { id }: InventoryEntry, { namespaced }: Resource): boolean =>
+  keep !== undefined && (keep.has(id) || (!namespaced && keep.has(id.slice(id.indexOf("_")))));
+
+async function remove(call: PruneCall, entry: InventoryEntry, id: ObjectId, resource: Resource): Promise<Ending> {
   for (let tries = 1; ; tries++) {
     const live = await readMetadata(call.cluster, resource, id, call.signal);
-    if (!live) return "deleted";
+    if (!live) return "missing";
     if (pruneVerdict(live, call.owner) === "keep") return "skipped";
     if (live.deletionTimestamp) return "deleted"; // on its way out: only its finalizers are awaited
     try {

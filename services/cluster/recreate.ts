@@ -57,7 +57,7 @@ export async function recreate(call: ObjectCall, item: ApplyItem, resource: Reso
         apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: "Background",
         preconditions: { uid: live.uid, resourceVersion: live.resourceVersion },
       },
-      guard, signal, repeatable: true,
+      guard, signal, traceparent: call.traceparent(item.id), repeatable: true,
     }).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
     });

@@ -1,4 +1,4 @@
-/** `/api/v1/actors`: what this worker owns, and what each is doing. */
+/** `/api/v1/actors`: every actor of the cell, whichever worker has it, and what it is doing. */
 import type { Hono } from "hono";
 
 export type ActorView = {
@@ -11,9 +11,11 @@ export type ActorView = {
   since?: string;
   /** Where its latest change can be followed. */
   traceId?: string;
+  /** Who hosts it. */
+  worker?: string;
 };
 
-export function actorRoutes(app: Hono, actors: () => Promise<ActorView[]> | ActorView[]): void {
+export function actorRoutes(app: Hono, actors: () => Promise<ActorView[]>): void {
   app.get("/api/v1/actors", async (c) => {
     const views = await actors();
     return c.json({ actors: views.toSorted((a, b) => (a.id < b.id ? -1 : 1)) });

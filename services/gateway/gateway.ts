@@ -11,15 +11,17 @@ import { Refusal } from "./refusal.ts";
 import { bearerOf, sameSecret } from "./secrets.ts";
 import { traceRoutes } from "./traces.ts";
 import { webhookRoute, type WebhookPorts } from "./webhook.ts";
+import { workerRoutes, type WorkerPorts } from "./workers.ts";
 
-export type GatewayPorts = WebhookPorts & {
+export type GatewayPorts = WebhookPorts & WorkerPorts & {
   /** Why it is not ready yet, one sentence each; empty when it is. */
   reasonsNotReady(): string[];
   /** Prometheus text. */
   metrics(): Promise<string>;
   openArtifact: OpenArtifact;
   traces: TraceStore;
-  actors(): Promise<ActorView[]> | ActorView[];
+  /** Of every worker. */
+  actors(): Promise<ActorView[]>;
   /** Bearer token of /api; empty: nobody may ask. */
   apiToken: string;
   /** An answer of 500: a bug of ours. */
@@ -50,6 +52,7 @@ export function createGateway(ports: GatewayPorts): Hono {
   });
   traceRoutes(app, ports.traces);
   actorRoutes(app, ports.actors);
+  workerRoutes(app, ports);
   app.all("/api/*", () => notFound());
 
   app.get("/:kind/:namespace/:name/:file", artifactRoute(ports.openArtifact)); // last: it takes any four parts

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
+import { Base64UrlPaddedCodec } from "@nats-io/obj";
 import { connect, type NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
@@ -99,6 +100,40 @@ describe("artifact store", () => {
       names.filter((name) => name.includes("/one")),
       ["gitrepository/apps/one-more/a.tar.gz"],
     );
+  });
+
+  test("[NT25] each deletion asks in its tick: one that may not go on deletes nothing, and a later one finishes what broke off", async () => {
+    const bytes = randomBytes(600_000);
+    const [prefix, path] = ["gitrepository/apps/guarded", "gitrepository/apps/guarded/a.tar.gz"];
+    const forbid = () => { throw new Fault("LeaseLost", "w1"); };
+    await store.put(path, bytes, digestOf(bytes));
+    await assert.rejects(store.remove(prefix, forbid), code("LeaseLost"));
+    assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), bytes);
+
+    const { streams } = await jetstreamManager(connection);
+    const kept = async () => (await streams.info("OBJ_fl-artifacts")).state.messages;
+    const before = await kept();
+    let asked = 0;
+    await assert.rejects(store.remove(prefix, () => { if (++asked === 2) forbid(); }), code("LeaseLost"));
+    assert.equal(await store.has(path), false);
+    assert.equal(await kept(), before); // a mark, and still the bytes
+    await store.remove(prefix, () => { asked++; });
+    assert.deepEqual([asked, await kept()], [5, before - 3]);
+  });
+
+  test("[NT25] an artifact stored under the same path while an older one is deleted stays", async () => {
+    const [prefix, path] = ["gitrepository/apps/raced", "gitrepository/apps/raced/a.tar.gz"];
+    const [older, newer] = [randomBytes(1_000), randomBytes(2_000)];
+    await store.put(path, older, digestOf(older));
+    // Between the look at the entry and the deletion: what the guard waits for, the server has already.
+    const subject = `$O.fl-artifacts.M.${Base64UrlPaddedCodec.encode(path)}`;
+    const replace = () => connection.publish(subject, JSON.stringify({ name: path, bucket: "fl-artifacts", nuid: "newer", size: 0, chunks: 0, digest: "SHA-256=" }));
+    await assert.rejects(store.remove(prefix, replace), code("StorageFailed"));
+    const { streams } = await jetstreamManager(connection);
+    const entry = await streams.getMessage("OBJ_fl-artifacts", { last_by_subj: subject });
+    assert.equal(entry?.json<{ nuid: string }>().nuid, "newer");
+    await store.put(path, newer, digestOf(newer));
+    assert.deepEqual(Buffer.from(await (await elsewhere()).get(path)), newer);
   });
 
   test("[SR44] other bytes under the same path replace the old ones", async () => {

@@ -3,7 +3,7 @@
  * itself takes any text as a name (it is base64url in the subject), so the path is the name.
  */
 import { createHash } from "node:crypto";
-import { JetStreamApiError, jetstream, jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
+import { JetStreamApiError, jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
 import {
   Base64UrlPaddedCodec,
   Objm,
@@ -13,12 +13,13 @@ import {
   type ObjectStore,
 } from "@nats-io/obj";
 import { LRUCache } from "lru-cache";
-import type { NatsConnection } from "nats";
+import { headers, type NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
 import { stream } from "#protocol/names/subject.ts";
+import { makeReplicated, reachReplicas, replicasToReach } from "./nats-replicas.ts";
 
 export type ArtifactStoreOptions = {
-  /** As many as the cell's stream has; 1 when embedded. */
+  /** As many as are good for the NATS there is, when absent. */
   replicas?: number;
   /** Of the whole bucket; no bound when absent. */
   maxBytes?: number;
@@ -36,13 +37,21 @@ const chunkBytes = 512 * 1024; // below the server's default for a message, 1 Mi
 
 export class ArtifactStore {
   readonly #objects: ObjectStore;
+  readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #timeoutMs: number;
   readonly #cache: LRUCache<string, Uint8Array>;
   readonly #reading = new Map<string, Promise<Uint8Array>>();
 
-  private constructor(objects: ObjectStore, manager: JetStreamManager, cacheBytes: number, timeoutMs: number) {
+  private constructor(
+    objects: ObjectStore,
+    client: JetStreamClient,
+    manager: JetStreamManager,
+    cacheBytes: number,
+    timeoutMs: number,
+  ) {
     this.#objects = objects;
+    this.#client = client;
     this.#manager = manager;
     this.#timeoutMs = timeoutMs;
     this.#cache = new LRUCache({
@@ -55,17 +64,24 @@ export class ArtifactStore {
   /** Creates the bucket when it is missing. @throws Fault StorageFailed */
   static async open(
     connection: NatsConnection,
-    { replicas = 1, maxBytes, cacheBytes = 64 * 2 ** 20, timeoutMs = 5_000 }: ArtifactStoreOptions = {},
+    { replicas, maxBytes, cacheBytes = 64 * 2 ** 20, timeoutMs = 5_000 }: ArtifactStoreOptions = {},
   ): Promise<ArtifactStore> {
     setSha256Backend("native"); // of the whole process; the default is written in JavaScript
     return guarded(bucket, timeoutMs, async () => {
-      const manager = await jetstreamManager(connection, { timeout: timeoutMs });
-      const objects = await new Objm(jetstream(connection, { timeout: timeoutMs })).create(bucket, {
-        replicas,
-        storage: StorageType.File,
-        ...(maxBytes !== undefined && { max_bytes: maxBytes }),
-      });
-      return new ArtifactStore(objects, manager, cacheBytes, timeoutMs);
+      const manager = await jetstreamManager(connection, { timeout: timeoutMs, checkAPI: false });
+      const client = jetstream(connection, { timeout: timeoutMs });
+      const objects = await makeReplicated(connection, replicas, (number) =>
+        new Objm(client).create(bucket, {
+          replicas: number,
+          storage: StorageType.File,
+          ...(maxBytes !== undefined && { max_bytes: maxBytes }),
+        }),
+      );
+      const { config } = await manager.streams.info(bucketStream);
+      const num_replicas = replicasToReach(connection, replicas, config.num_replicas);
+      if (num_replicas !== config.num_replicas)
+        await reachReplicas(replicas, () => manager.streams.update(bucketStream, { num_replicas }));
+      return new ArtifactStore(objects, client, manager, cacheBytes, timeoutMs);
     });
   }
 
@@ -134,20 +150,46 @@ export class ArtifactStore {
     return { sizeBytes: info.size, digest, stream: body };
   }
 
-  /** Everything of one object: `<kind>/<namespace>/<name>`. @throws Fault StorageFailed */
-  remove(prefix: string): Promise<void> {
-    return this.retain(prefix, []);
+  /** Everything of one object: `<kind>/<namespace>/<name>`. As `retain` otherwise. */
+  remove(prefix: string, guard?: () => void): Promise<void> {
+    return this.retain(prefix, [], guard);
   }
 
-  /** Removes what lies under the prefix, but for the paths to keep. @throws Fault StorageFailed */
-  async retain(prefix: string, keep: string[]): Promise<void> {
+  /**
+   * Removes what lies under the prefix, but for the paths to keep.
+   *
+   * @param guard called in the tick in which each deletion leaves; what it throws is thrown: whoever owned the object
+   *   before must not delete what its next owner has stored
+   * @throws Fault StorageFailed
+   */
+  async retain(prefix: string, keep: string[], guard: () => void = () => undefined): Promise<void> {
     const under = (path: string) => path.startsWith(`${prefix}/`) && !keep.includes(path);
     for (const path of (await this.#paths()).filter(under))
-      await guarded(path, this.#timeoutMs, async () => {
-        await this.#objects.delete(path);
-        // The library leaves a marker for every name it ever had: with a name per commit they would pile up.
-        await this.#manager.streams.purge(bucketStream, { filter: `$O.${bucket}.M.${Base64UrlPaddedCodec.encode(path)}` });
-      });
+      await guarded(path, this.#timeoutMs, () => this.#delete(path, guard));
+  }
+
+  /**
+   * As the library does it, but only the entry that was looked at: one that was stored under this path meanwhile stays.
+   * First a mark in the entry's place, so that a deletion that breaks off is taken up by the next, then the bytes, then
+   * the mark: with a name per commit marks would pile up.
+   */
+  async #delete(path: string, guard: () => void): Promise<void> {
+    const name = `$O.${bucket}.M.${Base64UrlPaddedCodec.encode(path)}`;
+    const entry = await this.#manager.streams.getMessage(bucketStream, { last_by_subj: name });
+    if (!entry) return;
+    const info = entry.json<ObjectInfo>();
+    const mark = { ...info, deleted: true, size: 0, chunks: 0, digest: "" };
+    const rollup = headers();
+    rollup.set("Nats-Rollup", "sub");
+    guard();
+    const { seq } = await this.#client.publish(name, JSON.stringify(mark), {
+      headers: rollup,
+      expect: { lastSubjectSequence: entry.seq },
+    });
+    guard();
+    await this.#manager.streams.purge(bucketStream, { filter: `$O.${bucket}.C.${info.nuid}` });
+    guard();
+    await this.#manager.streams.purge(bucketStream, { filter: name, seq: seq + 1 });
   }
 
   /** Every path of the bucket, from the stream's own index: no consumer, one request. */

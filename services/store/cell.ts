@@ -1,157 +1,121 @@
 /**
- * One worker's hold on a cell: it claims partitions, renews its lease, and writes records under the fence of each
- * partition's owner record. Writes of many actors leave in one atomic batch; one batch is under way at a time.
+ * One worker's hold on a cell: what it owns, under which token, and until when it may act. It reads and writes; which
+ * partition to take, to let go or to give to whom is decided in machines/partition and machines/rules/coordination.ts.
  */
-import { deadlineMs, heartbeatMs, leaseMs } from "#machines/rules/lease.ts";
+import type { Act, Assignment, Member, Own, Want } from "#machines/rules/coordination.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
-import { isSnapshot, parseMailbox, parseSnapshot, subject, type HintKind } from "#protocol/names/subject.ts";
-import { cellConfig, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { actorId, parseActorId, partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { subject, type HintKind } from "#protocol/names/subject.ts";
+import { parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { cellConfig, type OwnRecord } from "#protocol/records/cell.ts";
 import { sleep, type Clock } from "./clock.ts";
-import { LogError, type Log, type Message, type Stored } from "./log.ts";
-import { beatOf, holdersOf, memberTtlSeconds, Others, ownerOf, parseJson, readOwners, type Owner } from "./others.ts";
+import { Committer, ownData, ownOf } from "./committer.ts";
+import { Gathered } from "./gathered.ts";
+import type { About, Heart } from "./heart.ts";
+import { parseJson } from "./json.ts";
+import { LogError, type Log, type Message } from "./log.ts";
+import { Mail, type Delivered } from "./mail.ts";
+import { PartitionReader, type Contents } from "./partition-reader.ts";
+import { deathMark, Roster } from "./roster.ts";
 
 export type Hint = { to: ActorKey; kind: HintKind; body: unknown };
 
-/** One actor's news, kept together: its record (null: the actor is over) and what it tells other actors. */
-export type Write = { key: ActorKey; record: ActorRecord | null; hints: Hint[] };
+/** One actor's news, kept together: its record (null: the actor is over), what it tells other actors, whom it waits for. */
+export type Write = {
+  key: ActorKey;
+  record: ActorRecord | null;
+  hints: Hint[];
+  /** The record as JSON, where it is at hand. */
+  text?: string;
+  /** Actors it waits for from now on, and those it waits for no longer. */
+  awaits?: { add: ActorKey[]; drop: ActorKey[] };
+};
 
-export type Delivered = { key: ActorKey; kind: HintKind; body: unknown; seq: number };
-
-export type Loaded = { key: ActorKey; record: ActorRecord } | { key: ActorKey; damage: string };
+export type HeartCallbacks = { onLost(reason: string): void; stillOwns(): Promise<boolean> };
 
 export type CellOptions = {
   worker: string;
   clock: Clock;
-  /** Another worker owns what was ours, or nothing may be written any more: stop acting. */
+  /** Which cluster's objects are reconciled here: another cluster's worker is refused. */
+  hubId: string;
+  about: About;
+  startHeart(callbacks: HeartCallbacks): Heart;
+  onOwn(partition: number, own: Own): void;
+  onWant(partition: number, want: Want | undefined): void;
+  /** Another worker wrote the owner record of a partition of ours. */
+  onFenced(partition: number, detail: string): void;
+  onHint(hint: Delivered): void;
+  onAwaited(awaited: ActorKey, waiter: ActorKey, missed: boolean): void;
+  /** Nothing may be written any more: this worker was held for dead. */
   onLost(reason: string): void;
-  /** How long a batch took, and how many messages it had. */
-  onCommit?(ms: number, messages: number): void;
-  onUnreadable?(subject: string, detail: string): void;
-  /** Somebody else holds the cell; we stand by. */
-  onWaiting?(worker: string): void;
+  /** How long a batch took, and how many writes it had. */
+  onCommit?(ms: number, writes: number): void;
+  onUnreadable(subject: string, detail: string): void;
 };
 
-type Pending = { messages: Message[]; partition?: number; resolve(): void; reject(error: Error): void };
-
-const mostMessages = 200;
 const hintTtlSeconds = 24 * 3600; // an undelivered hint older than this is repaired by the interval anyway
 const tombstoneTtlSeconds = 60;
-const catchUpMs = 5_000;
-const busyRetryMs = 50;
+const assignmentsInBatch = 200;
 
 export class Cell {
+  readonly roster: Roster;
   private readonly log: Log;
   private readonly options: CellOptions;
-  private readonly tokens = new Map<number, { sequence: number; epoch: number }>();
-  private queue: Pending[] = [];
-  private flushing = false;
+  private readonly committer: Committer;
+  private readonly mail: Mail;
+  private readonly reader: PartitionReader;
+  /** What moves partitions: many move at a time. */
+  private readonly moves: Gathered;
+  private readonly heart: Heart;
+  /** Partitions whose mail is for us: from the moment they are being taken. */
+  private readonly receiving = new Set<number>();
+  /** What came for a partition while it was being taken: its actors are not there yet. */
+  private readonly early = new Map<number, Delivered[]>();
   private closed = false;
-  private leaseUntilMs = 0;
-  /** Since when the lease has not run out. */
-  private steadySinceMs = 0;
-  private beatSequence = 0;
-  /** Our heartbeat was no longer in the stream. */
-  private forgotten = false;
-  /** Sequence of the last owner record we wrote when we took the cell. */
-  private takenAt = 0;
-  private beat = 0;
-  private scanned = 0;
-  private readonly cancels = new Map<string, () => void>();
 
   constructor(log: Log, options: CellOptions) {
+    const { worker, clock } = options;
     this.log = log;
     this.options = options;
+    this.roster = new Roster(log, {
+      worker, clock, onOwn: options.onOwn, onWant: options.onWant, onUnreadable: options.onUnreadable,
+    });
+    this.committer = new Committer(log, {
+      worker, clock, onFenced: options.onFenced, ...(options.onCommit && { onCommit: options.onCommit }),
+    });
+    this.mail = new Mail(log, {
+      clock, isOurs: (partition) => this.receiving.has(partition), deliver: (hint) => this.deliver(hint), awaited: options.onAwaited, onUnreadable: options.onUnreadable,
+    });
+    this.reader = new PartitionReader(log, clock, options.onUnreadable);
+    this.moves = new Gathered(log);
+    this.heart = options.startHeart({ onLost: (reason) => this.lose(reason), stillOwns: () => this.stillOwns() });
   }
 
-  /** Waits until nobody else holds the cell, then takes every partition. */
-  async claim(): Promise<void> {
-    await this.agreeOnPartitions();
-    await this.renew(); // whoever finds our name in an owner record finds our heartbeat too
-    this.every("beat", heartbeatMs, () => this.renew());
-    const others = new Others(this.log, this.options.worker, this.options.clock);
-    const steadySinceMs = () => (this.holds() ? this.steadySinceMs : undefined);
-    let waitingFor = "";
-    while (!this.closed)
-      try {
-        const holders = holdersOf(await readOwners(this.log));
-        for (let alive; (alive = await others.aliveAmong(holders, steadySinceMs)) !== undefined && !this.closed; ) {
-          if (alive !== waitingFor) this.options.onWaiting?.(alive);
-          waitingFor = alive;
-          await sleep(this.options.clock, leaseMs / 8);
-        }
-        const held = await readOwners(this.log);
-        if (holdersOf(held).difference(holders).size === 0) return await this.take(held);
-      } catch (thrown) {
-        if (!(thrown instanceof LogError) || thrown.kind === "refused") throw thrown;
-        await sleep(this.options.clock, busyRetryMs); // somebody else was faster, or NATS is away: look again
-      }
-    throw new Fault("LeaseLost", this.options.worker);
+  /** Joins the cell. Owns nothing yet. @throws Fault CellMismatch, CellTaken */
+  async join(): Promise<void> {
+    await this.agree();
+    await this.committer.insist(() => this.roster.start());
+    this.heart.say(this.options.about);
+    await this.heart.start(); // whoever finds our name in an owner record finds our heartbeat too
+    this.mail.start();
   }
 
-  /** Every record of ours, and what could not be read as one. */
-  async *load(): AsyncIterable<Loaded> {
-    const found = new Map<string, string>();
-    // A replica that lags may lack the last writes of the owner before us: one that shows our own claim has them all.
-    for (let next = 1; next <= this.takenAt; ) {
-      const before = next;
-      await this.insist(async () => {
-        for await (const { subject: name, sequence, data } of this.log.scan(subject.every, next)) {
-          next = sequence + 1;
-          if (isSnapshot(name)) found.set(name, data);
-        }
-      });
-      if (next === before) await sleep(this.options.clock, busyRetryMs);
-    }
-    for (const [name, data] of found) {
-      if (data === "") continue; // a tombstone on its way out
-      let key: ActorKey;
-      try {
-        key = parseSnapshot(name);
-      } catch (thrown) {
-        this.options.onUnreadable?.(name, String(thrown));
-        continue;
-      }
-      try {
-        yield { key, record: parseActorRecord(JSON.parse(data)) };
-      } catch (thrown) {
-        yield { key, damage: thrown instanceof Error ? thrown.message.slice(0, 300) : "unreadable" };
-      }
-    }
+  say(about: About): void {
+    this.heart.say(about);
   }
 
-  /** Hands over every hint stored so far and from now on; some twice, so `seq` tells which were seen. */
-  async receive(deliver: (hint: Delivered) => void): Promise<void> {
-    const open = (stored: Stored) => {
-      try {
-        const { key, hint } = parseMailbox(stored.subject);
-        deliver({ key, kind: hint, body: JSON.parse(stored.data), seq: stored.sequence });
-      } catch (thrown) {
-        // A stranger's message never stops the worker.
-        this.options.onUnreadable?.(stored.subject, thrown instanceof Error ? thrown.message : String(thrown));
-      }
-    };
-    this.cancels.set("live", this.log.listen(subject.everyMailboxLive, open));
-    const catchUp = async () => {
-      // Only what a gap-free scan returned counts as seen; live messages may have been lost (ownership.md 7.6).
-      for await (const stored of this.log.scan(subject.everyMailbox, this.scanned + 1)) {
-        this.scanned = stored.sequence;
-        open(stored);
-      }
-    };
-    await this.insist(catchUp);
-    this.every("catchUp", catchUpMs, catchUp);
-  }
+  // What actors need
 
   /** Resolves once everything is durable; rejects when it never will be. */
-  commit({ key, record, hints }: Write): Promise<void> {
-    const partition = partitionOf(key);
-    const token = this.tokens.get(partition);
-    if (!token || this.closed) return Promise.reject(new Fault("LeaseLost", `partition ${partition}`));
+  commit({ key, record, hints, text, awaits }: Write): Promise<void> {
     const snapshot: Message = record
-      ? { subject: subject.snapshot(key), data: JSON.stringify(record) }
+      ? { subject: subject.snapshot(key), data: text ?? JSON.stringify(record) }
       : { subject: subject.snapshot(key), data: "", ttlSeconds: tombstoneTtlSeconds };
-    return this.enqueue([snapshot, ...hints.map(message)], partition);
+    const waits = [
+      ...(awaits?.add ?? []).map((awaited): Message => ({ subject: subject.dependent(awaited, key), data: "1" })),
+      ...(awaits?.drop ?? []).map((awaited): Message => ({ subject: subject.dependent(awaited, key), data: "", ttlSeconds: tombstoneTtlSeconds })),
+    ];
+    return this.committer.write([snapshot, ...waits, ...hints.map(message)], partitionOf(key));
   }
 
   /**
@@ -160,37 +124,195 @@ export class Cell {
    */
   send(hint: Hint): Promise<void> {
     const partition = partitionOf(hint.to);
-    return this.enqueue([message(hint)], this.tokens.has(partition) ? partition : undefined);
+    return this.committer.write([message(hint)], this.committer.token(partition) && partition);
+  }
+
+  /** The record of any actor, whoever owns it, as it was written last. @throws Fault RecordUnreadable */
+  async read(key: ActorKey): Promise<ActorRecord | undefined> {
+    const stored = await this.log.read(subject.snapshot(key));
+    if (!stored || stored.data === "") return undefined;
+    try {
+      return parseActorRecord(parseJson(stored.data));
+    } catch (cause) {
+      throw new Fault("RecordUnreadable", actorId(key), { cause });
+    }
+  }
+
+  dependentsOf(awaited: ActorKey): ActorKey[] {
+    return this.mail.dependentsOf(awaited);
   }
 
   /** Call in the same tick as every write to the outside. @throws Fault LeaseLost */
-  guard(): void {
-    if (!this.holds()) throw new Fault("LeaseLost", this.options.worker);
+  guard(key: ActorKey): void {
+    this.guardPartition(partitionOf(key));
   }
 
+  guardPartition(partition: number): void {
+    if (!this.holds() || !this.committer.token(partition)) throw new Fault("LeaseLost", `partition ${partition}`);
+  }
+
+  /** Whether this worker may act at all. */
   holds(): boolean {
-    return !this.closed && this.options.clock.monoMs() < this.leaseUntilMs;
+    return !this.closed && this.options.clock.monoMs() < this.heart.state().leaseUntilMs;
+  }
+
+  /** How long this worker may still act without hearing from NATS. */
+  leaseLeftMs(): number {
+    return this.closed ? 0 : Math.max(0, this.heart.state().leaseUntilMs - this.options.clock.monoMs());
+  }
+
+  owns(partition: number): boolean {
+    return this.committer.token(partition) !== undefined;
+  }
+
+  get owned(): number[] {
+    return this.committer.partitions;
   }
 
   /** The epoch under which we own the key's partition. */
   epochOf(key: ActorKey): number {
-    return this.tokens.get(partitionOf(key))?.epoch ?? 0;
+    return this.committer.token(partitionOf(key))?.epoch ?? 0;
   }
 
-  /** Lets go: what is queued is written, then a successor need not wait for the lease to run out. */
+  // What the partition chart asks for
+
+  ahead(partition: number): Promise<void> {
+    return this.reader.ahead(partition);
+  }
+
+  cool(partition: number): void {
+    this.reader.forget(partition);
+    if (this.owns(partition)) return;
+    this.receiving.delete(partition);
+    this.early.delete(partition);
+  }
+
+  /** Reads everything the owner before wrote. From now on its mail comes to us. @throws Fault RecordTooNew, LeaseLost */
+  load(partition: number, sequence: number, isOver: () => boolean): Promise<Contents> {
+    this.receiving.add(partition);
+    this.early.set(partition, this.early.get(partition) ?? []);
+    return this.reader.upTo(partition, sequence, () => this.closed || isOver());
+  }
+
+  /** From now on we write to it. */
+  hold(partition: number, { sequence, epoch }: Own): void {
+    this.committer.hold(partition, { sequence, epoch });
+  }
+
+  /** Delivers what lay in its mailboxes. */
+  openMail(partition: number, contents: Contents): void {
+    const early = this.early.get(partition) ?? [];
+    this.early.delete(partition);
+    this.mail.take(contents.mail, contents.dependents, this.committer.token(partition)?.sequence ?? 0);
+    for (const hint of early) this.options.onHint(hint);
+  }
+
+  /** Who owns it, whatever copies say. */
+  async seek(partition: number): Promise<Own | undefined> {
+    await this.committer.insist(() => this.see(subject.own(partition)));
+    return this.roster.own(partition);
+  }
+
+  /** Resolves when nothing of it is under way. */
+  settled(partition: number): Promise<void> {
+    return this.committer.idle(partition);
+  }
+
+  /** Writes the next owner's name in the place of ours; resolves when it stands there, or anybody's but ours. */
+  async release(partition: number, to: string): Promise<void> {
+    const own = this.roster.own(partition);
+    const token = this.committer.token(partition) ?? (own?.worker === this.options.worker ? own : undefined);
+    this.committer.drop(partition);
+    if (!token) return;
+    const name = subject.own(partition);
+    const data = ownData(to, token.epoch + 1, to === "" ? "claim" : "handover");
+    try {
+      const sequence = await this.moves.publish({ subject: name, data, expectLast: token.sequence });
+      this.roster.take({ subject: name, sequence, data });
+    } catch (thrown) {
+      const stored = await this.log.read(name);
+      if (!stored) throw thrown;
+      this.roster.take(stored);
+      if (ownOf(stored.data).worker === this.options.worker) throw thrown;
+    }
+  }
+
+  /** It is not ours any more. */
+  drop(partition: number): void {
+    this.committer.drop(partition);
+    this.receiving.delete(partition);
+    this.early.delete(partition);
+    this.mail.drop(partition, parseActorId);
+    this.reader.forget(partition);
+  }
+
+  // What the coordinator asks for
+
+  steadySinceMs(): number {
+    return this.holds() ? this.heart.state().steadySinceMs : 0;
+  }
+
+  /** @throws LogError `fenced` when somebody else was faster */
+  async stand(): Promise<void> {
+    const { term, sequence } = this.roster.coordinator;
+    const data = JSON.stringify({ v: 1, worker: this.options.worker, term: term + 1 });
+    await this.publishKnown({ subject: subject.coordinator, data, expectLast: sequence });
+  }
+
+  async perform(act: Act, plan: string): Promise<void> {
+    switch (act.do) {
+      case "declare":
+        return this.publishKnown({ subject: subject.member(act.worker), data: deathMark, expectLast: act.expect, ttlSeconds: tombstoneTtlSeconds });
+      case "want":
+        return this.publishKnown({ subject: subject.want(act.partition), data: JSON.stringify({ v: 1, from: act.from, to: act.to, plan }) }, this.moves);
+      case "unwant":
+        return this.publishKnown({ subject: subject.want(act.partition), data: "", expectLast: act.expect, ttlSeconds: tombstoneTtlSeconds }, this.moves);
+      case "assign": {
+        // At once: taking up the first keeps this worker too busy to give out the rest.
+        const batches: Assignment[][] = [];
+        for (let at = 0; at < act.assignments.length; at += assignmentsInBatch) batches.push(act.assignments.slice(at, at + assignmentsInBatch));
+        await Promise.all(batches.map((batch) => this.assign(batch)));
+      }
+    }
+  }
+
+  /** What it costs to host each partition, for whoever coordinates. */
+  async report(costs: Record<string, number>): Promise<void> {
+    await this.log.publish({ subject: subject.load(this.options.worker), data: JSON.stringify({ v: 1, costs }), ttlSeconds: 120 });
+  }
+
+  member(): Member | undefined {
+    return this.roster.member(this.options.worker);
+  }
+
+  /** Lets go: what is queued is written, what is still ours is nobody's, and a successor need not wait for a lease to run out. */
   async close(): Promise<void> {
-    while (this.queue.length > 0 || this.flushing) await sleep(this.options.clock, 5);
     if (this.closed) return;
+    await Promise.race([this.committer.idle(), sleep(this.options.clock, 2_000)]);
+    const mine = this.owned.flatMap((partition) => {
+      const token = this.committer.token(partition);
+      return token ? [{ partition, token }] : [];
+    });
     this.end();
-    const bye: Message = { subject: subject.member(this.options.worker), data: "", ttlSeconds: memberTtlSeconds, expectLast: this.beatSequence };
-    await this.log.publish(bye).catch(() => undefined); // the lease runs out by itself
+    for (let at = 0; at < mine.length; at += assignmentsInBatch) {
+      const batch = mine.slice(at, at + assignmentsInBatch).map(({ partition, token: { epoch, sequence } }): Message =>
+        ({ subject: subject.own(partition), data: ownData("", epoch + 1, "claim"), expectLast: sequence }));
+      await this.log.publishAll(batch).catch(() => undefined); // the lease runs out by itself
+    }
+    await this.heart.stop();
+  }
+
+  private deliver(hint: Delivered): void {
+    const early = this.early.get(partitionOf(hint.key));
+    if (early) early.push(hint);
+    else this.options.onHint(hint);
   }
 
   private end(): void {
     this.closed = true;
-    for (const cancel of this.cancels.values()) cancel();
-    this.cancels.clear();
-    for (const { reject } of this.queue.splice(0)) reject(new Fault("LeaseLost", this.options.worker));
+    this.roster.close();
+    this.mail.close();
+    this.committer.close();
   }
 
   private lose(reason: string): void {
@@ -199,172 +321,70 @@ export class Cell {
     this.options.onLost(reason);
   }
 
-  private enqueue(messages: Message[], partition?: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.queue.push({ messages, resolve, reject, ...(partition !== undefined && { partition }) });
-      void this.flush();
-    });
-  }
-
-  private async flush(): Promise<void> {
-    if (this.flushing) return;
-    this.flushing = true;
+  private async publishKnown(said: Message & { data: string }, through: Pick<Log, "publish"> = this.log): Promise<void> {
     try {
-      // One tick later: what other actors decide in this one leaves in the same batch.
-      await Promise.resolve();
-      while (this.queue.length > 0 && !this.closed) await this.write(this.nextBatch());
-    } finally {
-      this.flushing = false;
-    }
-  }
-
-  private nextBatch(): Pending[] {
-    let count = 0;
-    const end = this.queue.findIndex(({ messages }) => (count += messages.length) > mostMessages);
-    return this.queue.splice(0, end === -1 ? this.queue.length : Math.max(1, end));
-  }
-
-  private async write(batch: Pending[]): Promise<void> {
-    const startMs = this.options.clock.monoMs();
-    try {
-      await this.insist(() => this.log.publishAll(batch.flatMap((pending) => this.fenced(pending))), partitionsOf(batch));
-      for (const { resolve } of batch) resolve();
-      this.options.onCommit?.(this.options.clock.monoMs() - startMs, batch.length);
+      const sequence = await through.publish(said);
+      this.roster.take({ subject: said.subject, sequence, data: said.data });
     } catch (thrown) {
-      if (batch.length > 1) {
-        for (const pending of batch) await this.write([pending]); // one bad write must not take the others with it
-        return;
+      if (thrown instanceof LogError && thrown.kind === "fenced") await this.see(said.subject);
+      throw thrown;
+    }
+  }
+
+  /** What stands there now, read where it was written: a copy may have got lost, and what ran out leaves none. */
+  private async see(name: string): Promise<void> {
+    const stored = await this.log.read(name);
+    if (stored) this.roster.take(stored);
+    else this.roster.vanished(name);
+  }
+
+  private async assign(assignments: Assignment[]): Promise<void> {
+    const messages = assignments.map(({ partition, to, epoch, cause, expect }): Message & { data: string } =>
+      ({ subject: subject.own(partition), data: ownData(to, epoch, cause as OwnRecord["cause"]), expectLast: expect }));
+    const last = await this.log.publishAll(messages).catch(async (thrown: unknown) => {
+      if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown;
+      const [first, ...more] = messages;
+      if (first) await (more.length === 0 ? this.see(first.subject) : this.assignHalves(assignments)); // one must not hold up the others
+      return undefined;
+    });
+    if (last === undefined) return;
+    // A batch is stored in one piece.
+    for (const [i, { subject: name, data }] of messages.entries()) this.roster.take({ subject: name, sequence: last - (messages.length - 1 - i), data });
+  }
+
+  private async assignHalves(assignments: Assignment[]): Promise<void> {
+    const middle = assignments.length >> 1;
+    for (const half of [assignments.slice(0, middle), assignments.slice(middle)]) await this.assign(half);
+  }
+
+  /** Whether every partition that we hold still carries our name: after our heartbeat was forgotten. */
+  private async stillOwns(): Promise<boolean> {
+    await Promise.all(this.owned.map((partition) => this.see(subject.own(partition)))); // a replica that lags would say yes
+    return this.owned.every((partition) => this.roster.own(partition)?.worker === this.options.worker);
+  }
+
+  /** An actor's partition follows from their number, and a cell reconciles one cluster's objects: workers must agree. */
+  private async agree(): Promise<void> {
+    const { hubId } = this.options;
+    const ours: Message = { subject: subject.config, data: JSON.stringify({ v: 1, partitions: partitionCount, hub: hubId }), expectLast: 0 };
+    for (;;) {
+      const stored = await this.committer.insist(() => this.log.read(subject.config));
+      if (!stored) {
+        await this.committer.insist(() => this.log.publish(ours)).catch((thrown: unknown) => {
+          if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown; // another worker was faster: compare with its
+        });
+        continue;
       }
-      const [only] = batch;
-      if (thrown instanceof LogError && thrown.kind === "fenced") this.lose(`partition ${only?.partition}: ${thrown.message}`);
-      only?.reject(thrown instanceof Error ? thrown : new Fault("Unexpected", "commit", { cause: thrown }));
-    }
-  }
-
-  private fenced({ messages, partition }: Pending): Message[] {
-    const token = partition === undefined ? undefined : this.tokens.get(partition);
-    if (partition === undefined || !token) return messages;
-    const fence = { subject: subject.own(partition), sequence: token.sequence };
-    return messages.map((each) => ({ ...each, fence }));
-  }
-
-  /** Repeats what passes by itself. After a write without an answer, takes a new token first: the lost one must not land later. */
-  private async insist<T>(attempt: () => Promise<T>, partitions: number[] = []): Promise<T> {
-    for (let waitMs = busyRetryMs; ; waitMs = Math.min(waitMs * 2, 1_000)) {
-      try {
-        return await attempt();
-      } catch (thrown) {
-        if (!(thrown instanceof LogError) || this.closed || thrown.kind === "fenced" || thrown.kind === "refused") throw thrown;
-        await sleep(this.options.clock, waitMs);
-        if (thrown.kind === "unknown") await this.renewTokens(partitions);
+      const { partitions, hub = "" } = cellConfig.safeParse(parseJson(stored.data)).data ?? {};
+      if (partitions !== partitionCount) {
+        const detail = `this worker divides a cell into ${partitionCount} partitions, the stored cell has ${partitions ?? "an unknown number of"}`;
+        throw new Fault("CellMismatch", subject.config, { detail });
       }
-    }
-  }
-
-  private async renewTokens(partitions: number[]): Promise<void> {
-    for (const partition of partitions) {
-      const token = this.tokens.get(partition);
-      if (!token || this.closed) continue;
-      const next = token.epoch + 1;
-      const own: Message = { subject: subject.own(partition), data: this.ownData(next), expectLast: token.sequence };
-      const sequence = await this.insist(async () => {
-        try {
-          return await this.log.publish(own);
-        } catch (thrown) {
-          if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown;
-          // Refused: either our own earlier try had landed after all, or somebody else owns it now.
-          const stored = await this.log.read(subject.own(partition));
-          const { worker, epoch } = ownerOf(stored?.data ?? "");
-          if (stored && worker === this.options.worker && epoch === next) return stored.sequence;
-          throw thrown;
-        }
-      });
-      this.tokens.set(partition, { sequence, epoch: next });
-    }
-  }
-
-  /** An actor's partition follows from their number: two workers that disagree would both own it. */
-  private async agreeOnPartitions(): Promise<void> {
-    const ours: Message = { subject: subject.config, data: JSON.stringify({ v: 1, partitions: partitionCount }), expectLast: 0 };
-    const stored = await this.insist(() => this.log.read(subject.config));
-    if (!stored) {
-      await this.insist(() => this.log.publish(ours)).catch((thrown: unknown) => {
-        if (!(thrown instanceof LogError) || thrown.kind !== "fenced") throw thrown; // another worker wrote the same
-      });
+      if (hub !== hubId && hub !== "" && hubId !== "")
+        throw new Fault("CellTaken", subject.config, { detail: `it belongs to the cluster ${hub}, this worker works on ${hubId}` });
       return;
     }
-    const { partitions } = cellConfig.safeParse(parseJson(stored.data)).data ?? {};
-    if (partitions === partitionCount) return;
-    const detail = `this worker divides a cell into ${partitionCount} partitions, the stored cell has ${partitions ?? "an unknown number of"}`;
-    throw new Fault("CellMismatch", subject.config, { detail });
-  }
-
-  private async renew(): Promise<void> {
-    const { clock, worker } = this.options;
-    const sentAtMs = clock.monoMs();
-    const beat: Message = {
-      subject: subject.member(worker), data: JSON.stringify({ v: 1, worker, beat: ++this.beat }),
-      ttlSeconds: memberTtlSeconds, expectLast: this.beatSequence,
-    };
-    try {
-      this.beatSequence = await this.log.publish(beat);
-    } catch (thrown) {
-      if (thrown instanceof LogError && thrown.kind === "fenced") await this.beatRefused(beat);
-      return; // the lease ages; nothing is written meanwhile
-    }
-    if (this.forgotten && !(await this.stillOwns())) return this.lose("another worker took over meanwhile");
-    this.forgotten = false;
-    if (clock.monoMs() >= this.leaseUntilMs) this.steadySinceMs = sentAtMs;
-    this.leaseUntilMs = deadlineMs(sentAtMs);
-  }
-
-  private async beatRefused(beat: Message): Promise<void> {
-    const stored = await this.log.read(beat.subject).catch(() => null);
-    if (stored === null) return;
-    // Gone with its time to live. So may be a mark that we were held for dead: the next heartbeat counts only if we own.
-    this.forgotten ||= stored === undefined;
-    const ours = stored === undefined || (beatOf(stored.data) > 0 && beatOf(stored.data) <= this.beat); // a try that landed late
-    if (ours) this.beatSequence = stored?.sequence ?? 0;
-    else this.lose("another worker declared this one dead");
-  }
-
-  private async stillOwns(): Promise<boolean> {
-    const [partition] = this.tokens.keys();
-    if (partition === undefined) return true;
-    const stored = await this.insist(() => this.log.read(subject.own(partition)));
-    return ownerOf(stored?.data ?? "").worker === this.options.worker;
-  }
-
-  private async take(held: Map<number, Owner>): Promise<void> {
-    const half = partitionCount / 2; // a batch has room for 1,000
-    for (const first of [0, half]) {
-      const messages = Array.from({ length: half }, (_, i): Message => {
-        const { epoch = 0, sequence = 0 } = held.get(first + i) ?? {};
-        return { subject: subject.own(first + i), data: this.ownData(epoch + 1), expectLast: sequence };
-      });
-      this.takenAt = await this.log.publishAll(messages);
-      // A batch is stored in one piece.
-      for (let i = 0; i < half; i++)
-        this.tokens.set(first + i, { sequence: this.takenAt - (half - 1 - i), epoch: (held.get(first + i)?.epoch ?? 0) + 1 });
-    }
-  }
-
-  private every(name: string, ms: number, run: () => Promise<void>): void {
-    const { clock } = this.options;
-    const again = () => {
-      if (this.closed) return;
-      // A failure here is a failure to reach NATS: the next round tries again, and the lease tells when it matters.
-      const next = () => { if (!this.closed) this.cancels.set(name, clock.at(clock.nowMs() + ms, again)); };
-      run().then(next, next);
-    };
-    this.cancels.set(name, clock.at(clock.nowMs() + ms, again));
-  }
-
-  private ownData(epoch: number): string {
-    return JSON.stringify({ v: 1, worker: this.options.worker, epoch });
   }
 }
 
 const message = ({ to, kind, body }: Hint): Message => ({ subject: subject.mailbox(to, kind), data: JSON.stringify(body), ttlSeconds: hintTtlSeconds });
-
-const partitionsOf = (batch: Pending[]): number[] => [...new Set(batch.flatMap(({ partition }) => (partition === undefined ? [] : [partition])))];

@@ -2,7 +2,7 @@
 export type Clock = {
   /** Wall clock, milliseconds since 1970: for what people and other machines read. */
   nowMs(): number;
-  /** Monotonic milliseconds: for leases. */
+  /** Monotonic milliseconds, the same for all threads: for leases. */
   monoMs(): number;
   /** Calls back once at or after `dueMs` of the wall clock; the answer cancels it. */
   at(dueMs: number, run: () => void): () => void;
@@ -12,7 +12,7 @@ const longestTimeoutMs = 2 ** 31 - 1; // setTimeout fires at once beyond it
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monoMs: () => performance.now(),
+  monoMs: () => Number(process.hrtime.bigint()) / 1e6, // performance.now() begins anew in every thread
   at(dueMs, run) {
     let timer: NodeJS.Timeout;
     const arm = () => {

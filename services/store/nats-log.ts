@@ -3,30 +3,48 @@ import { randomUUID } from "node:crypto";
 import { JetStreamApiError, jetstreamManager, type JetStreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { createInbox, headers, type Msg, type MsgHdrs, type NatsConnection } from "nats";
 import { republishPrefix, subject } from "#protocol/names/subject.ts";
-import { LogError, type LogErrorKind, type Log, type Message, type Stored } from "./log.ts";
+import { LogError, type Log, type Message, type Stored } from "./log.ts";
+import { kindOf, logError, patiently } from "./nats-errors.ts";
+import { makeReplicated, reachReplicas, replicasToReach } from "./nats-replicas.ts";
 
 const timeoutMs = 1_000;
 const scanBatch = 1_000;
 const scanBytes = 8 * 2 ** 20;
 const mostInBatch = 1_000;
 
-/** Makes the cell's stream when it is missing; an existing one keeps its own replicas and limits. */
-export async function openNatsLog(connection: NatsConnection, stream: string, replicas = 1): Promise<Log> {
-  const jsm = await jetstreamManager(connection, { timeout: 5_000 });
-  const wanted: Partial<StreamConfig> & { name: string } = {
-    name: stream, subjects: [subject.every], num_replicas: replicas, max_msgs_per_subject: 1, max_msg_size: 512 * 1024,
+export type LogOptions = {
+  /** On how many servers; as many as are good for the NATS there is, when absent. */
+  replicas?: number;
+};
+
+/** Makes the cell's stream when it is missing. An existing one grows to what we need and keeps what else it was given. */
+export async function openNatsLog(connection: NatsConnection, stream: string, { replicas }: LogOptions = {}): Promise<Log> {
+  const jsm = await jetstreamManager(connection, { timeout: 5_000, checkAPI: false });
+  const mostPayload = connection.info?.max_payload ?? 0;
+  const wanted = {
+    name: stream, subjects: [subject.every], max_msgs_per_subject: 1, max_msg_size: mostPayload > 0 ? Math.min(largestMessage, mostPayload) : largestMessage,
     allow_direct: true, allow_atomic: true, allow_msg_ttl: true, allow_rollup_hdrs: true,
     republish: { src: "fl.>", dest: `${republishPrefix}.>` },
-  };
-  const { config } = await jsm.streams.info(stream).catch(async (thrown: unknown) => {
-    if (!(thrown instanceof JetStreamApiError) || thrown.code !== streamNotFound) throw thrown;
-    return jsm.streams.add(wanted);
+  } satisfies Partial<StreamConfig>;
+  const { config } = await patiently(async () => {
+    try {
+      return await jsm.streams.info(stream);
+    } catch (thrown) {
+      if (!(thrown instanceof JetStreamApiError) || thrown.code !== streamNotFound) throw thrown;
+      return makeReplicated(connection, replicas, (num_replicas) => jsm.streams.add({ ...wanted, num_replicas }));
+    }
   });
-  const limits = [config.max_msg_size, connection.info?.max_payload ?? 0].filter((bytes) => bytes > 0);
+  // One thing at a time: a server without room for more replicas still takes larger messages.
+  const isSmall = config.max_msg_size > 0 && config.max_msg_size < wanted.max_msg_size;
+  if (isSmall) await patiently(() => jsm.streams.update(stream, { max_msg_size: wanted.max_msg_size }));
+  const num_replicas = replicasToReach(connection, replicas, config.num_replicas);
+  if (num_replicas !== config.num_replicas) await patiently(() => reachReplicas(replicas, () => jsm.streams.update(stream, { num_replicas })));
+  const limits = [isSmall ? wanted.max_msg_size : config.max_msg_size, mostPayload].filter((bytes) => bytes > 0);
   return new NatsLog(connection, jsm, stream, Math.min(...limits) - headerBytes);
 }
 
 const streamNotFound = 10_059;
+const largestMessage = 4 * 2 ** 20; // the record of a unit with some 16,000 objects
 const headerBytes = 1_024; // the limit counts headers too; ours take a few hundred bytes
 
 class NatsLog implements Log {
@@ -148,6 +166,7 @@ class NatsLog implements Log {
   }
 
   private send(message: Message, withHeaders: MsgHdrs): void {
+    this.refuseWhileAway();
     try {
       this.connection.publish(message.subject, message.data, { headers: withHeaders });
     } catch (thrown) {
@@ -155,7 +174,13 @@ class NatsLog implements Log {
     }
   }
 
-  private request(name: string, data: string, withHeaders: MsgHdrs): Promise<Msg> {
+  /** The client would keep it and send it when the server is back: perhaps long after its sender gave it up. */
+  private refuseWhileAway(): void {
+    if (!this.connection.info) throw new LogError("busy", "there is no connection to NATS");
+  }
+
+  private async request(name: string, data: string, withHeaders: MsgHdrs): Promise<Msg> {
+    this.refuseWhileAway();
     return this.connection.request(name, data, { headers: withHeaders, timeout: timeoutMs }).catch((thrown: unknown) => {
       throw logError(thrown);
     });
@@ -180,19 +205,6 @@ function sequenceOf(answer: Msg): number {
 }
 
 const noMessage = 10_037;
-const wrongLastSequence = 10_071;
-// In flight on the same fence, a batch that lost its beginning, batch limits, no leader, not yet ready: all pass by themselves.
-const passing = new Set([10_164, 10_163, 10_176, 10_210, 10_008, 10_009, 10_076, 10_039, 10_077]);
-
-const kindOf = (code: number): LogErrorKind => (code === wrongLastSequence ? "fenced" : passing.has(code) ? "busy" : "refused");
-
-function logError(thrown: unknown): LogError {
-  if (thrown instanceof LogError) return thrown;
-  if (thrown instanceof JetStreamApiError) return new LogError(kindOf(thrown.code), thrown.message, thrown);
-  const text = thrown instanceof Error ? thrown.message : String(thrown);
-  // "no responders": nobody took it, so nothing was stored.
-  return new LogError(/responders|not enabled/i.test(text) ? "busy" : "unknown", text, thrown);
-}
 
 // Status codes of a direct get's answers.
 const endOfBatch = 204;

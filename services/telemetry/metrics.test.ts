@@ -59,6 +59,13 @@ const lines = [
   { why: "commits", use: (m: Metrics) => m.natsCommit(0.002, "stored"), line: 'flotilla_nats_commit_duration_seconds_bucket{outcome="stored",le="0.0025"} 1' },
   { why: "webhooks", use: (m: Metrics) => m.webhook("refused"), line: 'flotilla_webhook_requests_total{outcome="refused"} 1' },
   { why: "actors", use: (m: Metrics) => m.observe({ actors: () => [{ kind: "source", state: "settled", count: 7 }] }), line: 'flotilla_actors{kind="source",state="settled"} 7' },
+  { why: "partitions", use: (m: Metrics) => m.observe({ partitions: () => 341 }), line: "flotilla_partitions 341" },
+  { why: "the lease", use: (m: Metrics) => m.observe({ leaseSeconds: () => 1.5 }), line: "flotilla_lease_seconds 1.5" },
+  { why: "who coordinates", use: (m: Metrics) => m.observe({ isCoordinator: () => false }), line: "flotilla_coordinator 0" },
+  { why: "load", use: (m: Metrics) => m.observe({ load: () => 3.2 }), line: "flotilla_load_seconds_per_minute 3.2" },
+  { why: "the other workers", use: (m: Metrics) => m.observe({ workers: () => ({ ready: 2, silent: 1 }) }), line: 'flotilla_workers{state="silent"} 1' },
+  { why: "partitions that moved", use: (m: Metrics) => m.moved({ direction: "taken", cause: "crash" }), line: 'flotilla_partition_moves_total{direction="taken",cause="crash"} 1' },
+  { why: "pauses", use: (m: Metrics) => m.moved({ direction: "taken", cause: "handover", pauseMs: 30 }), line: 'flotilla_handover_pause_seconds_bucket{le="0.05"} 1' },
   { why: "lost spans", use: (m: Metrics) => m.observe({ spansDropped: () => 3 }), line: "flotilla_trace_spans_dropped_total 3" },
   { why: "the version", use: () => {}, line: 'flotilla_build_info{version="1.2.3"} 1' },
 ];

@@ -10,9 +10,20 @@ export type ApiRequest = { verb: string; code: number; resource?: string; host?:
 
 export type ActorCount = { kind: string; state: string; count: number };
 
+/** A partition that came or went. A hand-over that was planned had a pause: from the old owner's freeze to the new owner's start. */
+export type Move = { direction: "taken" | "given"; cause: "claim" | "handover" | "crash"; pauseMs?: number };
+
 /** Figures that are read when somebody asks. */
 export type MetricSources = {
   actors?: () => ActorCount[];
+  partitions?: () => number;
+  /** How long this worker may still act; 0 or less: it may not. */
+  leaseSeconds?: () => number;
+  isCoordinator?: () => boolean;
+  /** Work of this worker's actors, in seconds per minute. */
+  load?: () => number;
+  /** Workers of the cell as this one sees them, by state. */
+  workers?: () => Record<string, number>;
   spansDropped?: () => number;
   renders?: () => number;
 };
@@ -25,6 +36,7 @@ export type Metrics = {
   /** Time from sending a batch to NATS to its acknowledgement. */
   natsCommit(seconds: number, outcome: "stored" | "fenced" | "failed"): void;
   webhook(outcome: "accepted" | "refused" | "malformed"): void;
+  moved(move: Move): void;
   observe(sources: MetricSources): void;
   /** Prometheus text, version 0.0.4. */
   render(): Promise<string>;
@@ -32,6 +44,7 @@ export type Metrics = {
 };
 
 const requestBoundsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
+const pauseBoundsSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const commitBoundsSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 export function createMetrics({ version }: { version: string }): Metrics {
@@ -54,10 +67,16 @@ export function createMetrics({ version }: { version: string }): Metrics {
     description: "Time from sending a batch to NATS to its acknowledgement.",
     advice: { explicitBucketBoundaries: commitBoundsSeconds },
   });
+  const moves = meter.createCounter("flotilla_partition_moves_total", { description: "Partitions this worker took or gave away, by cause." });
+  const pauses = meter.createHistogram("flotilla_handover_pause_seconds", {
+    description: "How long the actors of a partition stood still while it was handed over.",
+    advice: { explicitBucketBoundaries: pauseBoundsSeconds },
+  });
   gauge(meter, "flotilla_build_info", "Always 1; the label is the version.", () => [[1, { version }]]);
   gauge(meter, "flotilla_actors", "Actors this worker owns.", () =>
     (sources.actors?.() ?? []).map(({ count, kind, state }) => [count, { kind, state }]),
   );
+  observeFleet(meter, sources);
   counter(
     meter,
     "flotilla_trace_spans_dropped_total",
@@ -83,6 +102,10 @@ export function createMetrics({ version }: { version: string }): Metrics {
     },
     natsCommit: (seconds, outcome) => commits.record(seconds, { outcome }),
     webhook: (outcome) => webhooks.add(1, { outcome }),
+    moved({ direction, cause, pauseMs }) {
+      moves.add(1, { direction, cause });
+      if (pauseMs !== undefined) pauses.record(pauseMs / 1000);
+    },
     observe: (more) => void Object.assign(sources, more),
     async render() {
       const { resourceMetrics } = await reader.collect();
@@ -96,6 +119,21 @@ export function createMetrics({ version }: { version: string }): Metrics {
 }
 
 type Reading = [value: number, labels: Attributes];
+
+/** This worker's part in the fleet; nothing is said of what nobody provides. */
+function observeFleet(meter: Meter, sources: MetricSources): void {
+  const one = (name: string, description: string, read: () => number | undefined) =>
+    gauge(meter, name, description, () => {
+      const value = read();
+      return value === undefined ? [] : [[value, {}]];
+    });
+  one("flotilla_partitions", "Partitions this worker owns.", () => sources.partitions?.());
+  one("flotilla_lease_seconds", "How long this worker may still act without hearing from NATS.", () => sources.leaseSeconds?.());
+  one("flotilla_coordinator", "1 on the worker that places the partitions.", () => sources.isCoordinator && Number(sources.isCoordinator()));
+  one("flotilla_load_seconds_per_minute", "Work of this worker's actors.", () => sources.load?.());
+  gauge(meter, "flotilla_workers", "Workers of the cell, as this one sees them.", () =>
+    Object.entries(sources.workers?.() ?? {}).map(([state, count]) => [count, { state }]));
+}
 
 function gauge(meter: Meter, name: string, description: string, read: () => Reading[]): void {
   meter.createObservableGauge(name, { description }).addCallback((result) => {

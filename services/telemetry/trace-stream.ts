@@ -1,5 +1,5 @@
 /** The stream that keeps finished spans for a week: made here, written here; read in trace-store.ts. */
-import { jetstream, jetstreamManager, JetStreamApiError, type StreamConfig } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager, JetStreamApiError, type StreamAPI, type StreamConfig } from "@nats-io/jetstream";
 import type { NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
 import { stream, subject } from "#protocol/names/subject.ts";
@@ -11,7 +11,7 @@ const nanosPerMs = 1e6;
 const publishTimeoutMs = 2_000;
 
 export type TraceStreamOptions = {
-  /** As many as the cell's stream has; 1 when embedded. */
+  /** As many as the NATS there is has room for, up to three, when absent. */
   replicas?: number;
   /** The oldest spans go first when it is full. */
   maxBytes?: number;
@@ -20,9 +20,9 @@ export type TraceStreamOptions = {
 /** Creates the stream, or brings an existing one to these settings. */
 export async function ensureTraceStream(
   connection: NatsConnection,
-  { replicas = 1, maxBytes = 512 << 20 }: TraceStreamOptions = {},
+  { replicas, maxBytes = 512 << 20 }: TraceStreamOptions = {},
 ): Promise<void> {
-  const { streams } = await jetstreamManager(connection);
+  const { streams } = await jetstreamManager(connection, { checkAPI: false });
   const settings = {
     subjects: [subject.everyTrace, traceIndex.every],
     max_age: weekMs * nanosPerMs,
@@ -31,16 +31,31 @@ export async function ensureTraceStream(
     max_msgs_per_subject: 1024,
     discard: "old",
     allow_direct: true,
-    num_replicas: replicas,
     compression: "s2",
   } satisfies Partial<StreamConfig>;
+  // Three where there is a cluster, else what an existing one has; it only grows by itself.
+  const tries = replicas !== undefined ? [replicas] : connection.info?.cluster ? [3, undefined] : [undefined];
+  for (const num_replicas of tries)
+    try {
+      await ensure(streams, { ...settings, ...(num_replicas !== undefined && { num_replicas }) });
+      return;
+    } catch (error) {
+      if (num_replicas === tries.at(-1) || !(error instanceof JetStreamApiError && noRoom.has(error.code))) throw error;
+    }
+}
+
+async function ensure(streams: StreamAPI, settings: Partial<StreamConfig>): Promise<void> {
   try {
-    await streams.add({ name: stream.traces, retention: "limits", storage: "file", ...settings });
+    await streams.add({ name: stream.traces, retention: "limits", storage: "file", num_replicas: 1, ...settings });
   } catch (error) {
     if (!(error instanceof JetStreamApiError && error.code === streamNameInUse)) throw error;
-    await streams.update(stream.traces, settings);
+    const { config } = await streams.info(stream.traces);
+    await streams.update(stream.traces, { ...settings, num_replicas: Math.max(config.num_replicas, settings.num_replicas ?? 1) });
   }
 }
+
+// No suitable peers for placement, clustering required, insufficient resources, not in clustered mode.
+const noRoom = new Set([10_005, 10_010, 10_023, 10_074]);
 
 /** JetStream's error code for a stream that exists with other settings. */
 const streamNameInUse = 10058;

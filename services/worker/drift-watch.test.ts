@@ -14,7 +14,7 @@ function bench(differs: () => boolean, state: { value: string }) {
   const told: string[] = [];
   const watch = new DriftWatch({
     recordOf: () => record(state.value),
-    drifted: (entries) => (differs() ? entries.map(({ id }) => id) : []),
+    drifted: (_unit, entries) => (differs() ? entries.map(({ id }) => id) : []),
     report: () => told.push("drift"),
   });
   return { told, watch };

@@ -7,9 +7,10 @@ import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
 
 export type DriftPorts = {
-  recordOf(key: ActorKey): ActorRecord | undefined;
+  /** Of a resident actor at once; of one at rest it has to be read. */
+  recordOf(key: ActorKey): ActorRecord | undefined | Promise<ActorRecord | undefined>;
   /** Ids of those that are not as applied. */
-  drifted(entries: InventoryEntry[]): string[];
+  drifted(unit: ActorKey, entries: InventoryEntry[]): string[];
   report(key: ActorKey): void;
 };
 
@@ -32,33 +33,44 @@ export class DriftWatch {
       return;
     }
     this.pending.set(unit, { key, ids: new Set([id]) });
-    setImmediate(() => this.compare(unit)); // one comparison for a burst of events
+    setImmediate(() => void this.look(unit)); // one comparison for a burst of events
   }
 
   /** After a decision of the unit: what was seen while it wrote is compared now. */
   moved(key: ActorKey, before: ActorRecord, after: ActorRecord): void {
-    if (writingStates.has(before.snapshot["value"]) && !writingStates.has(after.snapshot["value"])) this.compare(actorId(key));
+    if (writingStates.has(before.snapshot["value"]) && !writingStates.has(after.snapshot["value"])) this.compare(actorId(key), after);
   }
 
-  /** Everything of the unit: for a worker that has just begun. */
-  compareAll(key: ActorKey): void {
-    const record = this.ports.recordOf(key);
+  /** Everything of the unit: for a worker that has just taken it up. */
+  compareAll(key: ActorKey, record: ActorRecord): void {
     const inventory = inventoryOf(record);
-    if (writingStates.has(record?.snapshot["value"])) {
+    if (writingStates.has(record.snapshot["value"])) {
       for (const { id } of inventory) this.changed(key, id);
       return;
     }
-    if (inventory.length > 0 && this.ports.drifted(inventory).length > 0) this.ports.report(key);
+    if (inventory.length > 0 && this.ports.drifted(key, inventory).length > 0) this.ports.report(key);
   }
 
-  private compare(unit: string): void {
+  /** The actor is another worker's now. */
+  forget(key: ActorKey): void {
+    this.pending.delete(actorId(key));
+  }
+
+  private async look(unit: string): Promise<void> {
     const waiting = this.pending.get(unit);
     if (!waiting) return;
-    const record = this.ports.recordOf(waiting.key);
+    const found = this.ports.recordOf(waiting.key);
+    // Read only where it is not at hand: what is compared must be what stands now.
+    this.compare(unit, found instanceof Promise ? await found.catch(() => undefined) : found);
+  }
+
+  private compare(unit: string, record: ActorRecord | undefined): void {
+    const waiting = this.pending.get(unit);
+    if (!waiting) return;
     if (record && writingStates.has(record.snapshot["value"])) return; // `moved` comes back to it
     this.pending.delete(unit);
     const entries = inventoryOf(record).filter(({ id }) => waiting.ids.has(id));
-    if (entries.length > 0 && this.ports.drifted(entries).length > 0) this.ports.report(waiting.key);
+    if (entries.length > 0 && this.ports.drifted(waiting.key, entries).length > 0) this.ports.report(waiting.key);
   }
 }
 

@@ -1,223 +1,265 @@
 /**
  * Hosts actors. Takes an event, lets the chart decide, keeps the decision, and only then acts: makes the running tasks
- * and timers equal to what the record says. Start, step, recovery and hand-over share that one path.
+ * and timers equal to what the record says. Start, step, recovery and hand-over share that one path. An actor at rest
+ * leaves memory; of it stay an entry in the index and a place in the wheel until something comes for it.
  */
 import type { AnyEventObject, AnyStateMachine } from "xstate";
-import { answered, begin, failed, step } from "#machines/step.ts";
+import { answered, failed } from "#machines/step.ts";
 import { Fault, type FaultData } from "#protocol/errors/fault.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { HintKind } from "#protocol/names/subject.ts";
 import type { ActorRecord, Run } from "#protocol/records/actor.ts";
-import type { Hint, Write } from "#services/store/cell.ts";
-import type { Clock } from "#services/store/clock.ts";
+import type { ActorSummary, HostOptions, HostPorts } from "./host-ports.ts";
+import { IdleIndex } from "./idle-index.ts";
+import { differs, recordText } from "./record-text.ts";
+import {
+  abortTasks, atRest, decideOn, earliestMs, factsHashOf, isAtRest, newResident, posted, setTimers, stateNameOf, takeDue, type Delivery, type Resident,
+} from "./resident.ts";
+import { Residents } from "./residents.ts";
+import { Tasks } from "./tasks.ts";
+import { Waking } from "./waking.ts";
+import { Wheel } from "./wheel.ts";
 
+export type { ActorSummary, EffectCall, HostOptions, HostPorts, Transition } from "./host-ports.ts";
 
-
-export type EffectCall = { key: ActorKey; context: Record<string, unknown>; input: unknown; run: Run; signal: AbortSignal };
-
-export type Transition = { key: ActorKey; before: ActorRecord; after: ActorRecord; emits: AnyEventObject[]; nowMs: number };
-
-export type HostPorts = {
-  clock: Clock;
-  /** The chart for a kind of actor; undefined for a kind this worker does not know. */
-  machineOf(kind: string): AnyStateMachine | undefined;
-  /** Resolves once the write is durable and was accepted under our fence. Rejects only when ownership is lost. */
-  commit(write: Write): Promise<void>;
-  perform(src: string, call: EffectCall): Promise<unknown>;
-  /** Whom an emitted event concerns. */
-  route(from: ActorKey, emitted: AnyEventObject): Hint[];
-  /** Tells people; a notice is offered again after a crash until it was told. */
-  tell(key: ActorKey, notice: Notice): Promise<void>;
-  /** What came of a run, for traces. */
-  ended(key: ActorKey, run: Run, context: Record<string, unknown>, outcome: { endMs: number; fault?: FaultData }): void;
-  /** After a decision was kept. */
-  kept(transition: Transition): void;
-  /** An actor whose record or chart failed: it does nothing until its object changes. */
-  quarantined(key: ActorKey, fault: FaultData): void;
-};
-
-type Delivery = { event: AnyEventObject; attempt?: number; timerDueMs?: number; hint?: { kind: HintKind; seq: number } };
-
-type Live = {
-  key: ActorKey;
-  machine: AnyStateMachine;
-  record: ActorRecord;
-  /** The record is in the store: false only for an actor that was just begun. */
-  kept: boolean;
-  queue: Delivery[];
-  /** What came after the actor's end, for the actor that begins under its name. */
-  later: Delivery[];
-  working: boolean;
-  tasks: Map<number, AbortController>;
-  timers: Map<string, () => void>;
-  telling: Set<number>;
-  quarantine: FaultData | null;
-};
-
-const posted = "flotilla.posted";
-
-/** How long a task may take to heed its signal before the next one of its actor begins all the same. */
-const graceMs = 5_000;
+/** Whoever is due so soon stays in memory: reading the record again would cost more. */
+const soonMs = 5_000;
+const sweepSlot = 0; // of the wheel: nobody's in the index
 
 export class Host {
   private readonly ports: HostPorts;
-  private readonly actors = new Map<string, Live>();
-  /** Tasks that were told to stop and have not yet, by actor: they may outlive it. */
-  private readonly ending = new Map<string, Set<Promise<void>>>();
+  private readonly index = new IdleIndex();
+  private readonly wheel: Wheel;
+  private readonly tasks: Tasks;
+  private readonly waking: Waking;
+  private readonly memory: Residents;
+  /** Partitions that stand still, each with the slots that came due meanwhile. */
+  private readonly frozen = new Map<number, Set<number>>();
   private stopped = false;
 
-  constructor(ports: HostPorts) {
+  constructor(ports: HostPorts, { restMs = 60_000, mostResident = 20_000 }: HostOptions = {}) {
     this.ports = ports;
+    this.memory = new Residents(restMs, mostResident, {
+      nowMs: () => ports.clock.nowMs(),
+      sweepAt: (ms) => this.wheel.arm(sweepSlot, ms),
+      part: (live, isOver) => this.part(live, isOver),
+    });
+    this.tasks = new Tasks(ports.clock);
+    this.wheel = new Wheel(ports.clock, (slot) => this.fire(slot));
+    this.waking = new Waking({
+      load: (key) => ports.load(key),
+      fits: (slot, record) => record !== undefined && isAtRest(record) && this.index.isAsNoted(slot, atRest(record)),
+      again: (slot, inMs) => this.wheel.arm(slot, ports.clock.nowMs() + inMs),
+      isHeld: (partition) => this.frozen.has(partition),
+      woken: ({ slot, key, queue }, record) => this.woke(slot, key, queue, record),
+      damaged: ({ key }, thrown) => this.isDamaged(key, thrown),
+    });
   }
 
-  /** Takes an actor up from its record, or begins it. */
-  adopt(key: ActorKey, record?: ActorRecord): void {
-    const id = actorId(key);
+  /** Takes an actor up from its record, or begins it. `recovered`: the owner before did not let go. */
+  adopt(key: ActorKey, record?: ActorRecord, { recovered = false }: { recovered?: boolean } = {}): void {
     const machine = this.ports.machineOf(key.kind);
-    if (!machine || this.actors.has(id)) return;
-    const live: Live = {
-      key, machine, record: record ?? begin(machine, { key: id }, this.ports.clock.nowMs()).record, kept: record !== undefined,
-      queue: [], later: [], working: false, tasks: new Map(), timers: new Map(), telling: new Set(),
-      quarantine: null,
-    };
-    this.actors.set(id, live);
-    if (record) this.act(live);
-    else void this.pump(live);
+    if (!machine || this.stopped || this.index.find(key) !== 0) return;
+    const slot = this.index.add(key);
+    if (record && isAtRest(record) && (this.memory.isFull || !this.isSoon(record))) this.leaveAtRest(slot, record);
+    else this.takeUp(slot, key, machine, record, recovered);
   }
 
   /** Sets an actor aside: it answers nothing until its object changes. */
   quarantine(key: ActorKey, fault: FaultData): void {
     this.adopt(key);
-    const live = this.actors.get(actorId(key));
-    if (live) this.setAside(live, fault);
+    const slot = this.index.find(key);
+    const machine = this.ports.machineOf(key.kind);
+    if (slot === 0 || !machine) return;
+    const live = this.memory.get(slot) ?? this.takeUp(slot, key, machine, undefined, false, this.waking.forget(slot));
+    this.setAside(live, fault);
   }
 
   /** An event from outside. An actor nobody knows yet begins with it. */
   deliver(key: ActorKey, event: AnyEventObject, hint?: { kind: HintKind; seq: number }): void {
     if (this.stopped) return;
-    if (!this.actors.has(actorId(key))) {
+    const delivery: Delivery = { event, ...(hint && { hint }) };
+    let slot = this.index.find(key);
+    if (slot === 0) {
       if (event.type !== "object" || event["facts"] === null) return; // only its object brings an actor to life
       this.adopt(key);
+      slot = this.index.find(key);
+      if (slot === 0) return;
     }
-    const live = this.actors.get(actorId(key));
-    if (live) this.enqueue(live, { event, ...(hint && { hint }) });
+    const live = this.memory.get(slot);
+    if (live) this.enqueue(live, delivery);
+    else this.wake(slot, delivery);
   }
 
+  /**
+   * From now on nothing of the partition is decided, begun or fired, and its tasks are told to stop; what comes waits.
+   * Resolves when they have stopped, or had 5 s to, and no decision of theirs is being kept any more.
+   */
+  async freeze(partition: number): Promise<void> {
+    if (!this.frozen.has(partition)) this.frozen.set(partition, new Set());
+    const residents = this.memory.of(partition);
+    for (const live of residents) abortTasks(live);
+    await Promise.all([this.tasks.ended(partition), ...residents.map(({ working }) => working)]);
+  }
+
+  /** Goes on as if nothing had happened. */
+  thaw(partition: number): void {
+    const due = this.frozen.get(partition);
+    if (!due || this.stopped) return;
+    this.frozen.delete(partition);
+    for (const live of this.memory.of(partition)) {
+      if (live.kept && !live.quarantine && !live.working) this.act(live);
+      if (isWaiting(live)) this.pump(live);
+      this.memory.rests(live);
+    }
+    for (const slot of due) if (this.index.has(slot) && !this.memory.get(slot)) this.fire(slot);
+    this.waking.resume(partition);
+  }
+
+  /** Forgets the partition's actors and what came for them; whatever of theirs still runs is told to stop. */
+  release(partition: number): void {
+    for (const slot of this.index.slotsOf(partition)) this.forget(slot);
+    this.frozen.delete(partition);
+  }
+
+  /** Whether one of these effects is at work in the partition, told to stop or not. */
+  busyWith(partition: number, sources: ReadonlySet<string>): boolean {
+    return this.tasks.isBusy(partition, sources);
+  }
+
+  /** Waits until none of them is. False when one still is after that time. */
+  quiet(partition: number, sources: ReadonlySet<string>, withinMs: number): Promise<boolean> {
+    return this.tasks.quiet(partition, sources, withinMs);
+  }
+
+  /** Of an actor in memory. */
   record(key: ActorKey): ActorRecord | undefined {
-    return this.actors.get(actorId(key))?.record;
+    return this.memory.get(this.index.find(key))?.record;
+  }
+
+  /** Of any actor; one at rest is read and stays at rest. */
+  async recordOf(key: ActorKey): Promise<ActorRecord | undefined> {
+    const slot = this.index.find(key);
+    return slot === 0 ? undefined : (this.memory.get(slot)?.record ?? this.ports.load(key));
+  }
+
+  stateOf(key: ActorKey): string | undefined {
+    return this.summaryOf(key)?.state;
+  }
+
+  summaryOf(key: ActorKey): ActorSummary | undefined {
+    const slot = this.index.find(key);
+    return slot === 0 ? undefined : this.summary(slot);
   }
 
   quarantineOf(key: ActorKey): FaultData | null {
-    return this.actors.get(actorId(key))?.quarantine ?? null;
+    return this.memory.get(this.index.find(key))?.quarantine ?? null;
   }
 
-  *all(): Iterable<{ key: ActorKey; record: ActorRecord }> {
-    for (const { key, record } of this.actors.values()) yield { key, record };
+  /** Every actor, in memory or not. */
+  *all(): Iterable<ActorSummary> {
+    for (const slot of this.index.slots()) yield this.summary(slot);
   }
+
+  /** Those in memory: all, or a partition's. */
+  residents = (partition?: number): Iterable<Readonly<Pick<Resident, "key" | "record">>> =>
+    partition === undefined ? this.memory.all() : this.memory.of(partition);
 
   get size(): number {
-    return this.actors.size;
+    return this.index.size;
+  }
+
+  get sizes(): { resident: number; cold: number; indexBytes: number } {
+    const resident = this.memory.size;
+    return { resident, cold: this.index.size - resident, indexBytes: this.index.sizeBytes + this.wheel.sizeBytes };
   }
 
   /** Stops acting. Records stay as they are: whoever comes next goes on from there. */
   stop(): void {
     this.stopped = true;
-    for (const live of this.actors.values()) this.halt(live);
-    this.actors.clear();
+    for (const slot of this.index.slots()) this.forget(slot);
+    this.waking.clear();
+    this.wheel.stop();
   }
 
-  private enqueue(live: Live, delivery: Delivery): void {
-    if (this.actors.get(actorId(live.key)) !== live) return; // stopped, or over: another may go by its name by now
+  private takeUp(
+    slot: number, key: ActorKey, machine: AnyStateMachine, record: ActorRecord | undefined, recovered: boolean, queue: Delivery[] = [],
+  ): Resident {
+    const live = newResident(slot, key, machine, this.ports.clock.nowMs(), record, recovered);
+    live.queue = queue;
+    this.memory.enter(live);
+    if (record && !this.isFrozen(live)) this.act(live);
+    if (!record || queue.length > 0) this.pump(live);
+    this.memory.rests(live);
+    return live;
+  }
+
+  private enqueue(live: Resident, delivery: Delivery): void {
+    if (live.gone) return;
     live.queue.push(delivery);
-    void this.pump(live);
+    this.pump(live);
   }
 
-  private async pump(live: Live): Promise<void> {
-    if (live.working) return;
-    live.working = true;
+  private pump(live: Resident): void {
+    if (live.working || live.gone || this.isFrozen(live)) return;
+    this.memory.wakes(live);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    live.working = promise;
+    void this.decideAll(live).then(() => {
+      live.working = null;
+      resolve();
+      if (isWaiting(live)) this.pump(live); // what came in the very last moment, or while the partition stood still
+      else this.memory.rests(live);
+    });
+  }
+
+  private async decideAll(live: Resident): Promise<void> {
     do
       try {
         await this.decide(live, live.queue.splice(0));
       } catch (thrown) {
         // Ownership is lost, or the chart failed: either way this actor must not act on what was not kept.
-        if (!this.stopped) this.setAside(live, Fault.from(thrown, actorId(live.key)).toJSON());
+        if (!live.gone) this.setAside(live, Fault.from(thrown, actorId(live.key)).toJSON());
       }
-    while (live.queue.length > 0 && !this.stopped);
-    live.working = false;
+    while (live.queue.length > 0 && !live.gone && !this.isFrozen(live));
   }
 
-  private async decide(live: Live, deliveries: Delivery[]): Promise<void> {
+  private async decide(live: Resident, deliveries: Delivery[]): Promise<void> {
     const nowMs = this.ports.clock.nowMs();
     const before = live.record;
-    let record = live.record;
-    const emits: AnyEventObject[] = [];
-    for (const [index, delivery] of deliveries.entries()) {
-      const { event, hint } = delivery;
-      if (live.quarantine) {
-        if (event.type !== "object") continue;
-        live.quarantine = null; // the object changed, or a reconcile was asked for: begin afresh
-        const { outbox, attempts } = record;
-        record = { ...begin(live.machine, { key: actorId(live.key) }, nowMs, attempts).record, outbox };
-      }
-      if (!isExpected(record, delivery)) continue;
-      if (event.type === posted) record = { ...record, outbox: record.outbox.filter(({ n }) => n !== event["n"]) };
-      else if (record.snapshot.status === "done") live.later.push(delivery);
-      else
-        try {
-          const decision = step(live.machine, record, event, nowMs);
-          if (decision.record.snapshot.status === "error") throw new Fault("Unexpected", actorId(live.key), { detail: `chart failed on ${event.type}` });
-          ({ record } = decision);
-          emits.push(...decision.emits);
-        } catch (thrown) {
-          live.queue.unshift(...deliveries.slice(index + 1)); // its object may be among them
-          throw thrown;
-        }
-      if (hint) record = { ...record, seen: { ...record.seen, [hint.kind]: hint.seq } };
-    }
+    const { record, emits } = decideOn(live, deliveries, nowMs);
     if (live.quarantine) return;
-    const notices = emits.filter(({ type }) => type === "notice");
-    if (notices.length > 0) record = { ...record, ...numbered(record, notices) };
-
     // An actor that still has something to tell goes once it is told.
     const over = record.snapshot.status === "done" && record.outbox.length === 0;
     if (over || !live.kept || emits.length > 0 || differs(before, record)) {
       const hints = emits.flatMap((emitted) => this.ports.route(live.key, emitted));
-      await this.ports.commit({ key: live.key, record: over ? null : record, hints });
-      if (this.stopped) return;
-      live.record = record;
-      live.kept = true;
+      await this.ports.commit({ key: live.key, hints, ...(over ? { record: null } : { record, text: recordText(record) }) });
+      if (live.gone) return;
+      [live.record, live.kept] = [record, true];
       this.ports.kept({ key: live.key, before, after: record, emits, nowMs });
       if (over) return this.bury(live);
     } else live.record = record; // only `seen` moved: it is kept with the next decision, and a repeated hint is harmless
-    if (!live.quarantine) this.act(live);
+    if (!live.quarantine && !this.isFrozen(live)) this.act(live);
   }
 
   /** The actor is over. An object that came under its name meanwhile begins a new one. */
-  private bury(live: Live): void {
-    this.halt(live);
-    this.actors.delete(actorId(live.key));
-    const last = [...live.later, ...live.queue.splice(0)].findLast(({ event }) => event.type === "object");
-    if (last) this.deliver(live.key, last.event, last.hint);
+  private bury(live: Resident): void {
+    const queue = [...live.later, ...live.queue.splice(0)];
+    this.forget(live.slot);
+    this.beginAgain(live.key, queue);
+  }
+
+  private beginAgain(key: ActorKey, queue: Delivery[]): void {
+    const last = queue.findLast(({ event }) => event.type === "object");
+    if (last) this.deliver(key, last.event, last.hint);
   }
 
   /** Make live tasks equal what the record says. */
-  private act(live: Live): void {
+  private act(live: Resident): void {
     const { record } = live;
-    const dueIds = new Set(record.timers.map(timerKey));
-    for (const [id, cancel] of live.timers) {
-      if (dueIds.has(id)) continue;
-      cancel();
-      live.timers.delete(id);
-    }
-    for (const timer of record.timers) {
-      const id = timerKey(timer);
-      if (live.timers.has(id)) continue;
-      live.timers.set(id, this.ports.clock.at(timer.dueMs, () => {
-        live.timers.delete(id);
-        this.enqueue(live, { event: timer.event, timerDueMs: timer.dueMs });
-      }));
-    }
+    setTimers(live);
+    this.wheel.arm(live.slot, earliestMs(live.timers.values()));
     const attempts = new Set(record.runs.map(({ attempt }) => attempt));
     for (const [attempt, controller] of live.tasks) {
       if (attempts.has(attempt)) continue;
@@ -228,66 +270,57 @@ export class Host {
     for (const notice of record.outbox) this.tell(live, notice);
   }
 
-  private start(live: Live, run: Run): void {
-    const controller = new AbortController();
+  /** A slot's time has come. */
+  private fire(slot: number): void {
+    if (slot === sweepSlot) return this.memory.sweep();
+    if (!this.index.has(slot)) return;
+    const live = this.memory.get(slot);
+    const dueMeanwhile = this.frozen.get(this.index.partitionAt(slot));
+    if (dueMeanwhile) return void dueMeanwhile.add(slot);
+    if (!live) return this.wake(slot);
+    const due = takeDue(live, this.ports.clock.nowMs());
+    this.wheel.arm(slot, earliestMs(live.timers.values()));
+    for (const { event, dueMs } of due) this.enqueue(live, { event, timerDueMs: dueMs });
+  }
+
+  private start(live: Resident, run: Run): void {
+    const { key, partition, record: { snapshot: { context } } } = live;
+    const id = actorId(key);
+    const recovered = run.attempt <= live.recoveredUpTo;
+    const controller = this.tasks.start({ id, partition, src: run.src }, (ready, signal) => {
+      const finish = (event: AnyEventObject, fault?: FaultData) => {
+        if (signal.aborted) return; // nobody waits for this answer any more
+        this.ports.ended(key, run, context, { endMs: this.ports.clock.nowMs(), ...(fault && { fault }) });
+        this.enqueue(live, { event, attempt: run.attempt });
+      };
+      const work = ready.then(() => {
+        signal.throwIfAborted();
+        return this.ports.perform(run.src, { key, context, input: run.input, run, signal, recovered });
+      });
+      return work.then(
+        (output) => finish(answered(run, output)),
+        (thrown: unknown) => {
+          const fault = Fault.from(thrown, id).toJSON();
+          finish(failed(run, fault), fault);
+        },
+      );
+    });
     live.tasks.set(run.attempt, controller);
-    const { context } = live.record.snapshot;
-    const finish = (event: AnyEventObject, fault?: FaultData) => {
-      if (controller.signal.aborted || this.stopped) return; // nobody waits for this answer any more
-      this.ports.ended(live.key, run, context, { endMs: this.ports.clock.nowMs(), ...(fault && { fault }) });
-      this.enqueue(live, { event, attempt: run.attempt });
-    };
-    const { signal } = controller;
-    const work = this.quiet(actorId(live.key)).then(() => {
-      signal.throwIfAborted();
-      return this.ports.perform(run.src, { key: live.key, context, input: run.input, run, signal });
-    });
-    const ended = work.then(
-      (output) => finish(answered(run, output)),
-      (thrown: unknown) => {
-        const fault = Fault.from(thrown, actorId(live.key)).toJSON();
-        finish(failed(run, fault), fault);
-      },
-    );
-    signal.addEventListener("abort", () => this.seeOff(actorId(live.key), ended));
   }
 
-  private seeOff(id: string, ended: Promise<void>): void {
-    const ending = this.ending.get(id) ?? new Set();
-    this.ending.set(id, ending.add(ended));
-    void ended.then(() => {
-      ending.delete(ended);
-      if (ending.size === 0 && this.ending.get(id) === ending) this.ending.delete(id);
-    });
-  }
-
-  /**
-   * Resolves when no former task of the actor is at work. An abort stops nothing that is on its way already: what the
-   * former one still has in flight must not land in the middle of what the next one does.
-   */
-  private async quiet(id: string): Promise<void> {
-    const ending = this.ending.get(id);
-    if (!ending) return;
-    const { clock } = this.ports;
-    let cancel = () => {};
-    const grace = new Promise<void>((resolve) => { cancel = clock.at(clock.nowMs() + graceMs, resolve); });
-    await Promise.race([Promise.all(ending), grace]);
-    cancel();
-  }
-
-  private tell(live: Live, entry: ActorRecord["outbox"][number]): void {
+  private tell(live: Resident, entry: ActorRecord["outbox"][number]): void {
     const n = entry["n"] as number;
     if (live.telling.has(n)) return;
     live.telling.add(n);
     const done = () => {
       live.telling.delete(n);
-      if (!this.stopped) this.enqueue(live, { event: { type: posted, n } });
+      this.enqueue(live, { event: { type: posted, n } });
     };
     // A notice that cannot be told is dropped: the condition says the same, and the log has both.
     this.ports.tell(live.key, entry as unknown as Notice).then(done, done);
   }
 
-  private setAside(live: Live, fault: FaultData): void {
+  private setAside(live: Resident, fault: FaultData): void {
     this.halt(live);
     // Answers and timers belong to what was set aside; attempts of the actor that begins afresh count on from there.
     live.queue = live.queue.filter(({ attempt, timerDueMs }) => attempt === undefined && timerDueMs === undefined);
@@ -295,30 +328,72 @@ export class Host {
     this.ports.quarantined(live.key, fault);
   }
 
-  private halt(live: Live): void {
-    for (const cancel of live.timers.values()) cancel();
-    for (const controller of live.tasks.values()) controller.abort();
+  private halt(live: Resident): void {
+    this.wheel.disarm(live.slot);
     live.timers.clear();
-    live.tasks.clear();
+    abortTasks(live);
+  }
+
+  private forget(slot: number): void {
+    const live = this.memory.get(slot);
+    if (live) {
+      this.halt(live);
+      this.memory.leave(live);
+    }
+    this.wheel.disarm(slot);
+    this.waking.forget(slot);
+    this.index.remove(slot);
+  }
+
+  private part(live: Resident, isOver: boolean): void {
+    // Its timer, or the thaw, brings it back among those that rest.
+    if (this.isFrozen(live) || (!isOver && this.isSoon(live.record))) return;
+    this.memory.leave(live);
+    this.leaveAtRest(live.slot, live.record);
+  }
+
+  private leaveAtRest(slot: number, record: ActorRecord): void {
+    const noted = atRest(record);
+    this.index.note(slot, noted);
+    this.wheel.arm(slot, noted.dueMs);
+  }
+
+  private wake(slot: number, delivery?: Delivery): void {
+    this.waking.wake(slot, () => ({ key: this.index.keyOf(slot), partition: this.index.partitionAt(slot) }), delivery);
+  }
+
+  /** The record of an actor at rest was read; without one the actor is gone. */
+  private woke(slot: number, key: ActorKey, queue: Delivery[], record: ActorRecord | undefined): void {
+    const machine = this.ports.machineOf(key.kind);
+    if (machine && record) return void this.takeUp(slot, key, machine, record, false, queue);
+    this.forget(slot);
+    this.beginAgain(key, queue);
+  }
+
+  private isDamaged(key: ActorKey, thrown: unknown): boolean {
+    if (!(thrown instanceof Fault) || thrown.code !== "RecordUnreadable") return false;
+    this.quarantine(key, thrown.toJSON());
+    return true;
+  }
+
+  private isSoon(record: ActorRecord): boolean {
+    return earliestMs(record.timers) - this.ports.clock.nowMs() < soonMs;
+  }
+
+  private isFrozen({ partition }: { partition: number }): boolean {
+    return this.frozen.has(partition);
+  }
+
+  private summary(slot: number): ActorSummary {
+    const live = this.memory.get(slot);
+    const key = this.index.keyOf(slot);
+    if (!live) {
+      const { state, factsHash } = this.index.noted(slot);
+      return { key, state, busy: false, factsHash };
+    }
+    return { key, state: stateNameOf(live.record), busy: live.record.busySinceMs !== undefined, factsHash: factsHashOf(live.record) };
   }
 }
 
-/** Late answers, timers that were cancelled or moved, and hints seen before count for nothing. */
-function isExpected(record: ActorRecord, { event, attempt, timerDueMs, hint }: Delivery): boolean {
-  if (attempt !== undefined) return record.runs.some((run) => run.attempt === attempt);
-  if (timerDueMs !== undefined) return record.timers.some((timer) => timer.event.type === event.type && timer.dueMs === timerDueMs);
-  return hint === undefined || hint.seq > (record.seen[hint.kind] ?? 0);
-}
-
-function numbered(record: ActorRecord, notices: AnyEventObject[]): Pick<ActorRecord, "outbox" | "attempts"> {
-  let { attempts } = record;
-  return { outbox: [...record.outbox, ...notices.map((notice) => ({ ...notice, n: ++attempts }))], attempts };
-}
-
-const timerKey = ({ id, dueMs }: ActorRecord["timers"][number]): string => `${id}@${dueMs}`;
-
-/** Whether whoever takes over would go on differently; a higher `seen` alone is not worth a write. */
-const differs = (before: ActorRecord, after: ActorRecord): boolean =>
-  before.snapshot["value"] !== after.snapshot["value"] || before.attempts !== after.attempts || contents(before) !== contents(after);
-
-const contents = ({ seen: _, ...rest }: ActorRecord): string => JSON.stringify(rest);
+/** Something is to be decided. */
+const isWaiting = ({ queue, kept, quarantine }: Resident): boolean => queue.length > 0 || (!kept && quarantine === null);

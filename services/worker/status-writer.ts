@@ -8,10 +8,12 @@ import type { Clock } from "#services/store/clock.ts";
 import type { RawObject } from "./facts.ts";
 import { statusPatch } from "./status-patch.ts";
 
+export type Wanted = { status: WantedStatus; generation: number; busy: boolean };
+
 export type StatusPorts = {
   clock: Clock;
   /** What the object should say; undefined: leave it. */
-  wanted(key: ActorKey): { status: WantedStatus; generation: number; busy: boolean } | undefined;
+  wanted(key: ActorKey): Wanted | undefined | Promise<Wanted | undefined>;
   /** The object as last seen. */
   live(key: ActorKey): RawObject | undefined;
   /** Reads it anew, for when `live` turned out to be stale. */
@@ -51,6 +53,20 @@ export class StatusWriter {
     this.schedule(key, passing ? (this.inProgress.has(id) ? nextProgressMs : firstProgressMs) : 0);
   }
 
+  /** Touches it only when the object does not say what it should: for actors that were just taken over. */
+  compare(key: ActorKey, wanted: Wanted): void {
+    const live = this.ports.live(key);
+    if (live && this.patchOf(live, wanted)) this.touch(key, wanted.busy);
+  }
+
+  /** The actor is another worker's now. */
+  forget(key: ActorKey): void {
+    const id = actorId(key);
+    this.scheduled.get(id)?.cancel();
+    this.scheduled.delete(id);
+    this.inProgress.delete(id);
+  }
+
   stop(): void {
     this.stopped = true;
     for (const { cancel } of this.scheduled.values()) cancel();
@@ -88,12 +104,10 @@ export class StatusWriter {
   private async send(key: ActorKey): Promise<void> {
     let live = this.ports.live(key);
     for (let conflicts = 0; live && conflicts < mostConflicts; conflicts++) {
-      const wanted = this.ports.wanted(key);
+      const wanted = await this.ports.wanted(key);
       if (!wanted) return;
       if (wanted.busy) this.inProgress.add(actorId(key));
-      const nowIso = new Date(this.ports.clock.nowMs()).toISOString();
-      const before = (live["status"] ?? {}) as Record<string, unknown>;
-      const patch = statusPatch(wanted.status, before, wanted.generation, nowIso, (path) => this.ports.artifactUrl(path));
+      const patch = this.patchOf(live, wanted);
       if (!patch) return;
       const object = live;
       const sent = isNews(patch)
@@ -102,6 +116,12 @@ export class StatusWriter {
       if (sent) return;
       live = await this.ports.reread(key);
     }
+  }
+
+  private patchOf(live: RawObject, { status, generation }: Wanted): Record<string, unknown> | undefined {
+    const nowIso = new Date(this.ports.clock.nowMs()).toISOString();
+    const before = (live["status"] ?? {}) as Record<string, unknown>;
+    return statusPatch(status, before, generation, nowIso, (path) => this.ports.artifactUrl(path));
   }
 
   /** Mere bookkeeping of many units must not stand before the news of one. */

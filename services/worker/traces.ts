@@ -16,6 +16,9 @@ type Part = { name: string; attempt: number; startMs: number; endMs: number; fau
 type ObjectPart = { id: string; action: ChangeAction; startMs: number; endMs: number };
 type Work = { parts: Part[]; objects: ObjectPart[] };
 
+/** A unit that was busy when its partition changed hands. Epochs of the partition before and after. */
+export type Handover = { fromEpoch: number; toEpoch: number; worker: string; cause: string; atMs: number };
+
 const partNames: Record<string, string> = {
   adopt: "adopt", findSource: "find source", build: "build", apply: "apply", prune: "prune", followHealth: "health",
 };
@@ -24,6 +27,7 @@ const mostObjectSpans = 200; // backends cut large traces; the apply's own span 
 export class Traces {
   private readonly spans: Pick<Spans, "recordSpan">;
   private readonly works = new Map<string, Work>();
+  private readonly takenOver = new Map<string, Handover>();
 
   constructor(spans: Pick<Spans, "recordSpan">) {
     this.spans = spans;
@@ -38,10 +42,39 @@ export class Traces {
     if (action !== "unchanged" && action !== "skipped") this.workOf(key).objects.push({ id, action, startMs, endMs });
   }
 
+  /**
+   * The unit goes to another worker in the middle of its work. What was done so far is told here; the span of the whole
+   * is told where it comes to rest. Both can be computed from the change and the epoch, so each names the other.
+   */
+  handedOver(key: ActorKey, record: ActorRecord, handover: Handover): void {
+    const { parts, objects } = this.works.get(actorId(key)) ?? { parts: [], objects: [] };
+    this.forget(key);
+    const { busySinceMs } = record;
+    if (key.kind !== "kustomization") return;
+    const { traceparent, attempted, applied } = record.snapshot.context as unknown as KustomizationContext;
+    if (busySinceMs === undefined || !traceparent || applied === attempted || parts.length + objects.length === 0) return;
+    const { fromEpoch, toEpoch, worker, atMs } = handover;
+    const own = childOf(traceparent, partLabel(key, attempted, fromEpoch));
+    this.spans.recordSpan({
+      name: `${syncAction} ${key.kind}/${key.name} (until handed over)`, traceparent: own, parent: traceparent, startMs: busySinceMs, endMs: atMs,
+      links: [childOf(traceparent, unitLabel(key, attempted))],
+      events: [{ name: "gitops.handover", atMs, attributes: { "gitops.epoch.from": fromEpoch, "gitops.epoch.to": toEpoch, "gitops.worker.to": worker } }],
+      attributes: { ...unitAttributes(key, "Kustomization"), [attribute.revision]: attempted, [attribute.epoch]: fromEpoch },
+    });
+    for (const part of parts) if (part.startMs >= busySinceMs) this.part(key, own, part, objects);
+  }
+
+  /** These came here; which of them were busy is told once they rest. */
+  tookOver(actors: Iterable<{ key: ActorKey; record: ActorRecord }>, handover: Handover): void {
+    for (const { key, record } of actors)
+      if (key.kind === "kustomization" && record.busySinceMs !== undefined) this.takenOver.set(actorId(key), handover);
+  }
+
   /** The unit rests again. */
   rested(key: ActorKey, before: ActorRecord, after: ActorRecord, endMs: number): void {
     const work = this.works.get(actorId(key));
-    this.works.delete(actorId(key));
+    const handover = this.takenOver.get(actorId(key));
+    this.forget(key);
     if (!work || before.busySinceMs === undefined) return;
     const was = before.snapshot.context as unknown as KustomizationContext;
     const is = after.snapshot.context as unknown as KustomizationContext;
@@ -50,12 +83,13 @@ export class Traces {
     if (work.objects.length === 0 && !wentWrong && !(newChange && is.appliedKey !== "" && work.parts.some(({ name }) => name === "apply"))) return;
 
     // What no change caused, such as putting drift back, is a trace of its own with a link to the change that stands.
-    const label = `${actorId(key)}\n${is.attempted}`;
-    const unit = newChange && is.traceparent ? childOf(is.traceparent, label) : freshTraceparent();
+    const unit = newChange && is.traceparent ? childOf(is.traceparent, unitLabel(key, is.attempted)) : freshTraceparent();
+    const former = handover && is.traceparent ? [childOf(is.traceparent, partLabel(key, is.attempted, handover.fromEpoch))] : [];
     this.spans.recordSpan({
       name: `${syncAction} ${key.kind}/${key.name}`,
       traceparent: unit, kind: "server", startMs: before.busySinceMs, endMs,
-      ...(newChange && is.traceparent ? { parent: is.traceparent } : { links: is.traceparent ? [is.traceparent] : [] }),
+      ...(newChange && is.traceparent ? { parent: is.traceparent, links: former } : { links: is.traceparent ? [is.traceparent] : [] }),
+      ...(handover && { events: [{ name: "gitops.takeover", atMs: handover.atMs, attributes: eventAttributes(handover) }] }),
       ...(is.fault && { error: is.fault }),
       attributes: {
         ...unitAttributes(key, "Kustomization"),
@@ -69,6 +103,7 @@ export class Traces {
 
   forget(key: ActorKey): void {
     this.works.delete(actorId(key));
+    this.takenOver.delete(actorId(key));
   }
 
   private part(key: ActorKey, unit: string, { name, attempt, startMs, endMs, fault }: Part, objects: ObjectPart[]): void {
@@ -96,3 +131,9 @@ export class Traces {
     return work;
   }
 }
+
+const unitLabel = (key: ActorKey, revision: string): string => `${actorId(key)}\n${revision}`;
+const partLabel = (key: ActorKey, revision: string, epoch: number): string => `${unitLabel(key, revision)}\n${epoch}`;
+
+const eventAttributes = ({ fromEpoch, toEpoch, worker, cause }: Handover) =>
+  ({ "gitops.epoch.from": fromEpoch, "gitops.epoch.to": toEpoch, "gitops.worker.from": worker, "gitops.takeover.cause": cause });

@@ -1,62 +1,50 @@
 /**
- * One worker: hosts the actors of the hub's objects and gives them hands. Here alone a name meets its implementation:
+ * One worker: hosts the actors of the partitions it owns and gives them hands. Here alone a name meets its implementation:
  * charts from machines/, effects from services/, records in the cell.
  */
-import type { AnyEventObject, AnyStateMachine } from "xstate";
-import { cluster as clusterMachine } from "#machines/cluster/machine.ts";
-import { kustomization as kustomizationMachine, type KustomizationContext } from "#machines/kustomization/machine.ts";
-import { kustomizationStatus } from "#machines/kustomization/status.ts";
-import { stalledBy, type WantedStatus } from "#machines/rules/status.ts";
-import { source as sourceMachine, type SourceContext } from "#machines/source/machine.ts";
-import { sourceStatus } from "#machines/source/status.ts";
-import { kindOf } from "#protocol/api/registry.ts";
-import { Fault, faults, sentence, type FaultData } from "#protocol/errors/fault.ts";
-import type { Notice } from "#protocol/messages/notice.ts";
-import { actorId, type ActorKey } from "#protocol/names/actor.ts";
-import type { ActorRecord } from "#protocol/records/actor.ts";
-import { canonicalUrl } from "#protocol/trace/context.ts";
-import type { Renderer } from "#services/render/render.ts";
+import type { AnyEventObject } from "xstate";
+import type { Own } from "#machines/rules/coordination.ts";
+import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
+import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { sources } from "#services/sources/index.ts";
-import type { ArtifactStore } from "#services/store/artifacts.ts";
-import { Cell, type Delivered, type Hint } from "#services/store/cell.ts";
-import { sleep, type Clock } from "#services/store/clock.ts";
-import type { Log as CellLog } from "#services/store/log.ts";
-import type { Log } from "#services/telemetry/log.ts";
-import type { Metrics } from "#services/telemetry/metrics.ts";
-import type { Spans } from "#services/telemetry/spans.ts";
-import { DriftWatch, inventoryOf } from "./drift-watch.ts";
+import { Cell } from "#services/store/cell.ts";
+import { sleep } from "#services/store/clock.ts";
+import type { Delivered } from "#services/store/mail.ts";
+import { Comparison } from "./comparison.ts";
+import { Costs } from "./costs.ts";
+import { DriftWatch } from "./drift-watch.ts";
 import type { Effects } from "./effects/effects.ts";
 import { HubObjects } from "./effects/hub-objects.ts";
 import { kustomizationEffects } from "./effects/kustomization.ts";
-import { sourceEffects } from "./effects/source.ts";
+import { sourceEffects, type SourcePorts } from "./effects/source.ts";
 import { factsOf, type RawObject } from "./facts.ts";
+import { factsHash } from "./facts-hash.ts";
+import { Fences } from "./fences.ts";
+import { Fleet, type ActorView, type WorkerView } from "./fleet.ts";
 import { eventOf } from "./hint-event.ts";
-import { Host, type EffectCall, type Transition } from "./host.ts";
-import { openHub, type Hub } from "./hub.ts";
+import { Host, type EffectCall, type HostPorts, type Transition } from "./host.ts";
+import type { Hub } from "./hub.ts";
+import { hubKey, hubPartition, isHub, kindName, machineOf } from "./kinds.ts";
+import type { Lane } from "./lanes.ts";
+import { Ownership, type Takeover } from "./ownership.ts";
 import { RenderedCache } from "./rendered-cache.ts";
-import { StatusWriter } from "./status-writer.ts";
+import { countsOf, viewsOf } from "./shown.ts";
+import { HeldSources } from "./sources-held.ts";
+import { Telling } from "./telling.ts";
 import { Traces } from "./traces.ts";
-import type { KubeClient } from "#services/clients/kubernetes/client.ts";
+import { Turns } from "./turns.ts";
+import type { WorkerOptions } from "./worker-options.ts";
+import { every, until } from "./timing.ts";
 
-export type WorkerOptions = {
-  name: string;
-  clock: Clock;
-  cellLog: CellLog;
-  client: KubeClient;
-  artifacts: ArtifactStore;
-  renderer: Renderer;
-  spans: Spans;
-  metrics: Metrics;
-  log: Log;
-  /** Where artifacts can be downloaded by their path. */
-  artifactUrl(path: string): string;
-  /** This worker may not act any more: another one took over, or it was declared dead. */
-  onLost(reason: string): void;
-};
+/** What writes to a cluster: a hand-over waits for its end, rather than do it twice. */
+const writing = new Set(["apply", "prune", "remove"]);
 
-export type ActorView = { id: string; state: string; revision?: string; since?: string; traceId?: string };
-
-const hubKey: ActorKey = { kind: "cluster", namespace: "flotilla", name: "hub" };
+/** A hand-over waits this long for writes to end by themselves. */
+const writesMs = 3_000;
+const reportMs = 10_000;
+const tellMs = 2_000;
+/** On the way out. */
+const drainMs = 20_000;
 
 export class Worker {
   private readonly options: WorkerOptions;
@@ -64,289 +52,325 @@ export class Worker {
   private readonly host: Host;
   private readonly hub: Hub;
   private readonly hubObjects: HubObjects;
-  private readonly statuses: StatusWriter;
+  private readonly ownership: Ownership;
+  private readonly fleetOf: Fleet;
+  private readonly telling: Telling;
   private readonly traces: Traces;
   private readonly drift: DriftWatch;
   private readonly effects: Record<string, Effects>;
+  private readonly turns: Turns;
+  private readonly held: HeldSources;
+  private readonly comparison: Comparison;
+  private readonly costs: Costs;
   private readonly rendered = new RenderedCache();
   private readonly stopping = new AbortController();
-  private readonly began = Promise.withResolvers<void>();
-  private claimed = false;
+  private readonly kinds: SourcePorts["kinds"];
+  private readonly refused = new Set<number>();
+  private readonly fences: Fences;
+  private readonly cancels: (() => void)[] = [];
+  private changing = false;
+  private draining = false;
+  private readySince = false;
 
   constructor(options: WorkerOptions) {
     this.options = options;
-    const { clock, log, metrics, spans, name } = options;
+    this.kinds = options.sources ?? sources;
+    const { clock, log, metrics, spans, name, bus } = options;
+    this.costs = new Costs(clock.monoMs());
+    this.turns = new Turns({
+      clock, costs: this.costs, isShown: (partition) => this.comparison.isShown(partition), tenantOf: (key) => this.tenantOf(key),
+      fenced: (partition) => this.fences.raised(partition),
+    });
     this.cell = new Cell(options.cellLog, {
-      worker: name, clock,
+      worker: name, clock, hubId: options.hubId, about: this.about(), startHeart: (callbacks) => options.startHeart(callbacks),
+      onOwn: (partition, own) => this.ownership.own(partition, own),
+      onWant: (partition, want) => this.ownership.want(partition, want),
+      onFenced: (partition) => this.ownership.fenced(partition),
+      onHint: (hint) => this.received(hint),
+      onAwaited: (awaited, waiter, missed) => this.held.awaited(awaited, waiter, missed),
       onLost: (reason) => { this.halt(); options.onLost(reason); },
       onCommit: (ms) => metrics.natsCommit(ms / 1000, "stored"),
       onUnreadable: (subject, detail) => log.error("unreadable message set aside", detail, { subject }),
-      onWaiting: (worker) => log.info("another worker holds the cell; standing by", { worker }),
+    });
+    this.held = new HeldSources({
+      clock, cell: this.cell, recordOf: (key) => this.host.record(key), exists: async (key) => (await this.hub.reread(key)) !== undefined,
     });
     this.traces = new Traces(spans);
-    this.hub = openHub({
-      client: options.client, clock, worker: name, guard: () => this.cell.guard(), signal: this.stopping.signal,
+    this.hub = options.openHub({
+      clock, worker: name, bus, guard: (key) => this.cell.guard(key), signal: this.stopping.signal,
       onObject: (key, object) => this.sighted(key, object),
+      onShown: (partition) => this.comparison.show(partition),
       onWritten: (key, id, action, startMs, endMs) => this.traces.objectWritten(key, id, action, startMs, endMs),
       log,
     });
     this.hubObjects = new HubObjects(this.hub);
-    this.host = new Host({
+    this.fences = new Fences({
+      clock, owns: (partition) => this.cell.owns(partition),
+      raise: (fence) => this.hub.raiseEpoch(fence, () => this.cell.guardPartition(fence.partition)),
+      failed: (partition, thrown) => log.error("the admission policy was not told; nothing is written for the partition until it is", thrown, { partition }),
+    });
+    const ports: HostPorts = {
       clock,
-      machineOf,
-      commit: (write) => this.cell.commit(write),
+      machineOf: (kind) => machineOf(kind, this.kinds),
+      load: (key) => this.cell.read(key),
+      commit: (write) => this.cell.commit(this.held.withAwaited(write)),
       perform: (src, call) => this.perform(src, call),
-      route: (from, emitted) => this.route(from, emitted),
-      tell: (key, notice) => this.tell(key, notice),
+      route: (from, emitted) => this.held.route(from, emitted),
+      tell: (key, notice) => this.telling.tell(key, notice),
       ended: (key, run, _context, outcome) => {
         this.traces.ended(key, run, outcome);
         // Everything else waits for it, so somebody must be told.
-        if (key.kind === hubKey.kind && outcome.fault) log.error("the hub's API server is away; it is tried again", sentence(outcome.fault));
+        if (isHub(key) && outcome.fault) log.error("the hub's API server is away; it is tried again", sentence(outcome.fault));
       },
       kept: (transition) => this.kept(transition),
-      quarantined: (key, fault) => this.quarantined(key, fault),
+      quarantined: (key, fault) => this.telling.quarantined(key, fault),
+    };
+    this.host = new Host(options.wrap?.(ports) ?? ports);
+    this.ownership = new Ownership({
+      worker: name, clock, bus, cell: this.cell,
+      take: (takeover) => this.take(takeover),
+      freeze: async (partition, signal) => {
+        await this.host.quiet(partition, writing, writesMs);
+        if (signal.aborted) return; // thawed already: frozen now it would stay so
+        log.debug("stops a partition's actors", { partition });
+        await this.host.freeze(partition);
+      },
+      thaw: (partition) => this.host.thaw(partition),
+      drop: (partition, next, lost) => this.drop(partition, next, lost),
+      changed: () => this.ownershipChanged(),
+      refused: (partition, fault) => this.refuse(partition, fault),
+      debug: (text, details) => log.debug(text, details),
     });
-    this.statuses = new StatusWriter({
-      clock,
-      wanted: (key) => this.wantedStatus(key),
-      live: (key) => this.hub.cached(key),
-      reread: (key) => this.hub.reread(key),
-      patch: (key, live, status) => this.hub.patchStatus(key, live, status),
+    this.fleetOf = new Fleet({
+      worker: name, clock, bus, roster: this.cell.roster, actors: () => viewsOf(name, this.host), drain: (on) => this.setDraining(on),
+    });
+    this.telling = new Telling({
+      clock, hub: this.hub, log, metrics, traces: this.traces,
+      owns: (partition) => this.cell.owns(partition),
+      recordOf: (key) => this.host.record(key) ?? this.host.recordOf(key),
+      quarantineOf: (key) => this.host.quarantineOf(key),
+      whenShown: (partition) => this.turns.whenShown(partition),
       artifactUrl: (path) => options.artifactUrl(path),
-      failed: (key, thrown) => log.forActor(key, kindName(key.kind)).error("status could not be written", thrown),
     });
     this.drift = new DriftWatch({
-      recordOf: (key) => this.host.record(key),
-      drifted: (entries) => this.hub.cluster.drifted(entries).map(({ id }) => id),
-      report: (key) => this.host.deliver(key, { type: "drift" }),
+      recordOf: (key) => this.host.record(key) ?? this.host.recordOf(key),
+      drifted: (key, entries) => this.hub.cluster.drifted(key, entries).map(({ id }) => id),
+      report: (key) => this.deliver(key, { type: "drift" }, "drift"),
     });
-    const held = (key: ActorKey) => {
-      const { artifact, traceparent } = (this.host.record(key)?.snapshot.context ?? {}) as unknown as Partial<SourceContext>;
-      return artifact ? { artifact, traceparent: traceparent ?? "" } : undefined;
-    };
+    this.comparison = new Comparison({
+      owns: (partition) => this.cell.owns(partition),
+      units: () => this.units(),
+      recordOf: async (key) => this.host.record(key) ?? this.cell.read(key),
+      hasObject: (key) => isHub(key) || this.hub.cached(key) !== undefined,
+      gone: (key) => this.deliver(key, { type: "object", facts: null }, "change"),
+      status: (key, record) => this.telling.compare(key, record),
+      drift: (key, record) => this.drift.compareAll(key, record),
+      ensureWatched: (entries) => this.hub.ensureWatched(entries),
+      failed: (thrown) => log.error("kinds could not be watched", thrown),
+    });
     this.effects = {
-      source: sourceEffects({ kinds: sources, hub: this.hubObjects, artifacts: options.artifacts, spans, clock }),
+      source: sourceEffects({ kinds: this.kinds, hub: this.hubObjects, artifacts: options.artifacts, spans, clock, guard: (key) => this.cell.guard(key) }),
       kustomization: kustomizationEffects({
-        hub: this.hubObjects, held, artifacts: options.artifacts, renderer: options.renderer, rendered: this.rendered,
-        cluster: this.hub.cluster, kindOf: kindName,
+        hub: this.hubObjects, held: (key) => this.held.held(key), artifacts: options.artifacts, renderer: options.renderer, rendered: this.rendered,
+        cluster: this.hub.cluster, kindOf: kindName, epochOf: (key) => this.cell.epochOf(key), stamps: options.stampEpochs === true,
       }),
       cluster: { connect: () => this.hub.connect(), watch: ({ signal }) => this.hub.watch(signal) },
     };
-    metrics.observe({ actors: () => this.counts(), spansDropped: () => spans.droppedTotal(), renders: () => this.rendered.builtTotal });
+    metrics.observe({
+      actors: () => countsOf(this.host.all()), spansDropped: () => spans.droppedTotal(), renders: () => this.rendered.builtTotal,
+      ...this.fleetOf.readings(this.cell, this.costs),
+    });
   }
 
-  /** Claims the cell and takes up every actor. Resolves when the hub's objects are known and hints are taken. */
+  /** Joins the cell. Resolves when every partition has an owner, and what is ours is taken up and shown. */
   async start(): Promise<void> {
-    await this.cell.claim();
-    this.claimed = true;
-    const damaged: { key: ActorKey; damage: string }[] = [];
-    for await (const loaded of this.cell.load())
-      if ("record" in loaded) this.host.adopt(loaded.key, loaded.record);
-      else damaged.push(loaded);
-    this.host.adopt(hubKey);
-    for (const { key, damage } of damaged)
-      this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());
-    await this.cell.receive((hint) => this.received(hint));
-    await this.hub.connected;
-    this.began.resolve();
-    this.forgetDeleted();
-    for (const { key } of this.host.all()) if (key.kind !== hubKey.kind) this.statuses.touch(key, false);
+    const { clock } = this.options;
+    await this.cell.join();
     this.hub.subscribe({
       changed: (owner, id) => this.drift.changed({ kind: "kustomization", ...owner }, id),
-      relisted: () => this.compareAll(),
+      relisted: (partition) => this.comparison.relisted(partition),
     });
-    // What drifted while nobody watched is put back at once.
-    const inventories = [...this.host.all()].flatMap(({ record }) => inventoryOf(record));
-    this.hub.ensureWatched(inventories).then(() => this.compareAll(), (thrown: unknown) => this.options.log.error("kinds could not be watched", thrown));
+    this.ownership.look();
+    this.cancels.push(
+      every(clock, lookMs, () => this.ownership.look()),
+      every(clock, tellMs, () => this.cell.say(this.about())),
+      every(clock, reportMs, () => {
+        const costs = this.costs.turn(clock.monoMs());
+        if (this.cell.owned.length > 0) void this.cell.report(costs).catch(() => undefined); // only makes the placement better
+      }),
+    );
+    await until(clock, () => this.ownership.isSettled() && this.hub.isConnected(), () => this.stopping.signal.aborted);
+    this.readySince = true;
   }
 
   reasonsNotReady(): string[] {
-    if (!this.claimed) return ["waiting for the cell: another worker holds it, or NATS is away"];
-    const reasons = this.hub.isConnected() ? [] : ["the hub's API server has not answered yet"];
-    return this.cell.holds() ? reasons : [...reasons, "coordination lost: NATS does not answer, nothing is written"];
+    const isJoined = this.readySince || this.ownership.isSettled();
+    return [
+      ...(isJoined ? [] : ["joining the cell: partitions are being placed, or NATS is away"]),
+      ...(this.hub.isConnected() ? [] : ["the hub's API server has not answered yet"]),
+      ...(this.cell.holds() ? [] : ["coordination lost: NATS does not answer, nothing is written"]),
+    ];
   }
 
-  /** A push somewhere: wakes exactly the sources that match. Returns how many there are. */
+  /** A push somewhere: wakes exactly the sources that match, whoever hosts them. Returns how many there are. */
   async pushed(urls: string[]): Promise<number> {
-    const wanted = new Set(urls.map(canonicalUrl));
-    const keys = this.hub.list().filter(({ key, object }) => {
-      const url = (object["spec"] as { url?: unknown } | undefined)?.url;
-      return Object.hasOwn(sources, key.kind) && typeof url === "string" && wanted.has(canonicalUrl(url));
-    }).map(({ key }) => key);
+    const keys = await this.hub.matching(urls);
     await Promise.all(keys.map((to) => this.cell.send({ to, kind: "look", body: {} })));
     return keys.length;
   }
 
-  views(): ActorView[] {
-    return [...this.host.all()].map(({ key, record }) => {
-      const { artifact, applied, traceparent } = record.snapshot.context as { artifact?: { revision: string } | null; applied?: string; traceparent?: string };
-      const revision = artifact?.revision ?? applied;
-      const traceId = traceparent?.split("-")[1];
-      return {
-        id: actorId(key), state: stateName(record), ...(revision && { revision }), ...(traceId && { traceId }),
-        ...(record.busySinceMs !== undefined && { since: new Date(record.busySinceMs).toISOString() }),
-      };
-    });
-  }
+  views = (): Promise<ActorView[]> => this.fleetOf.actors();
+  fleet = async (): Promise<WorkerView[]> => this.fleetOf.workers();
+  drain = (name: string, on: boolean): Promise<void> => this.fleetOf.drain(name, on);
 
-  /** Stops acting and lets go of the cell. Everything goes on from the records when a worker starts again. */
+  /** Hands everything over where there is somebody to take it, and lets go of the rest. Another worker goes on from the records. */
   async stop(): Promise<void> {
+    const { clock } = this.options;
+    if (this.readySince && this.cell.owned.length > 0 && this.hasSuccessor()) {
+      this.setDraining(true);
+      const endMs = clock.monoMs() + drainMs;
+      await until(clock, () => this.cell.owned.length === 0, () => clock.monoMs() > endMs || !this.cell.holds() || !this.hasSuccessor());
+    }
+    const owned = this.cell.owned;
+    this.telling.stop();
+    await Promise.race([Promise.all(owned.map((partition) => this.host.freeze(partition))), sleep(clock, writesMs)]);
     this.halt();
     await this.cell.close();
   }
 
-  private halt(): void {
-    this.host.stop();
-    this.statuses.stop();
-    this.stopping.abort();
+  private hasSuccessor(): boolean {
+    return this.fleetOf.workers().some(({ name, state }) => name !== this.options.name && state === "ready");
   }
+
+  private setDraining(on: boolean): void {
+    this.draining = on;
+    this.cell.say(this.about());
+  }
+
+  private about() {
+    return {
+      capacity: this.options.capacity, actors: this.readySince ? this.host.size : 0, load: this.costs.total(), draining: this.draining,
+      refuses: [...this.refused],
+    };
+  }
+
+  private halt(): void {
+    this.stopping.abort();
+    this.comparison.stop();
+    for (const cancel of this.cancels) cancel();
+    this.ownership.stop();
+    this.fleetOf.close();
+    this.host.stop();
+    this.telling.stop();
+  }
+
+  // Partitions come and go
+
+  private take({ partition, own, from, contents, recovered }: Takeover): void {
+    for (const { key, record } of contents.records) this.host.adopt(key, record, { recovered });
+    if (partition === hubPartition) this.host.adopt(hubKey);
+    for (const { key, damage } of contents.damaged)
+      this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());
+    this.options.metrics.moved({ direction: "taken", cause: own.cause === "renewal" ? "claim" : own.cause });
+    this.comparison.took(partition, contents.records);
+    if (recovered && this.options.stampEpochs) this.fences.raise(partition, own.epoch);
+    if (recovered)
+      for (const { key, record } of contents.records)
+        if (record.runs.some(({ src }) => writing.has(src))) this.host.deliver(key, { type: "recovered" });
+    this.cell.openMail(partition, contents);
+    this.traces.tookOver(contents.records, { fromEpoch: own.epoch - 1, toEpoch: own.epoch, worker: from, cause: own.cause, atMs: this.options.clock.nowMs() });
+  }
+
+  private drop(partition: number, next: Own | undefined, lost: boolean): void {
+    const atMs = this.options.clock.nowMs();
+    for (const { key, record } of this.host.residents(partition)) {
+      if (next && !lost) this.traces.handedOver(key, record, { fromEpoch: next.epoch - 1, toEpoch: next.epoch, worker: next.worker, cause: next.cause, atMs });
+      this.telling.forget(key);
+      this.drift.forget(key);
+      this.turns.rests(key);
+    }
+    this.options.metrics.moved({ direction: "given", cause: lost ? "crash" : "handover" });
+    this.host.release(partition);
+    this.cell.drop(partition);
+    this.costs.drop(partition);
+    this.comparison.drop(partition);
+    this.fences.drop(partition);
+  }
+
+  /** What we own, or who watches for all. Many change in one tick. */
+  private ownershipChanged(): void {
+    if (this.changing) return;
+    this.changing = true;
+    queueMicrotask(() => {
+      this.changing = false;
+      this.hub.follow(new Set(this.cell.owned));
+      this.hub.watchedBy(this.cell.roster.own(hubPartition)?.worker || undefined);
+    });
+  }
+
+  /** A record there that only a later version reads: whoever has that version shall have it. */
+  private refuse(partition: number, fault: FaultData): void {
+    if (!this.refused.has(partition)) this.options.log.error("left to workers of a later version", sentence(fault), { partition });
+    this.refused.add(partition);
+    this.cell.say(this.about());
+  }
+
+  // What actors do
 
   private async perform(src: string, call: EffectCall): Promise<unknown> {
-    const machine = machineOf(call.key.kind)?.id ?? "";
+    const machine = machineOf(call.key.kind, this.kinds)?.id ?? "";
     const effect = this.effects[machine]?.[src];
     if (!effect) throw new Fault("Unexpected", actorId(call.key), { detail: `no effect ${src}` });
-    if (machine !== "cluster") await this.began.promise; // until then objects are merely not known yet
-    call.signal.throwIfAborted();
-    for (;;)
-      try {
-        return await effect(call);
-      } catch (thrown) {
-        // Not the actor's failure: it waits until this worker may write again, or is told to stop.
-        if (!(thrown instanceof Fault) || thrown.code !== "LeaseLost" || call.signal.aborted) throw thrown;
-        await sleep(this.options.clock, leaseRetryMs);
-        if (call.signal.aborted) throw thrown;
-      }
+    if (machine === "cluster") return effect(call);
+    return this.turns.run(src, call, () => effect(call));
   }
 
-  private route(from: ActorKey, emitted: AnyEventObject): Hint[] {
-    if (emitted.type !== "artifactStored") return [];
-    const { artifact } = emitted as unknown as { artifact: { revision: string; digest: string } };
-    const body = { revision: artifact.revision, digest: artifact.digest };
-    const id = actorId(from);
-    return [...this.host.all()]
-      .filter(({ record }) => (record.snapshot.context as { facts?: { source?: string } | null }).facts?.source === id)
-      .map(({ key }) => ({ to: key, kind: "artifact", body }));
+  private tenantOf(key: ActorKey): string {
+    const { tenantLabel } = this.options;
+    if (tenantLabel === undefined) return key.namespace;
+    const { labels } = (this.hub.cached(key)?.metadata ?? {}) as { labels?: Record<string, string> };
+    return labels?.[tenantLabel] || key.namespace;
   }
 
   private received({ key, kind, body, seq }: Delivered): void {
     const event = eventOf(key, kind, body);
-    if (event) this.host.deliver(key, event, { kind, seq });
+    if (event) this.deliver(key, event, "change", { kind, seq });
     else this.options.log.error("malformed hint set aside", kind, { actor: actorId(key) });
+  }
+
+  private deliver(key: ActorKey, event: AnyEventObject, lane: Lane, hint?: Parameters<Host["deliver"]>[2]): void {
+    if (!this.cell.owns(partitionOf(key))) return; // it lies in its mailbox, or is seen, where it is hosted now
+    this.turns.because(key, lane);
+    this.host.deliver(key, event, hint);
   }
 
   /** The hub's watch saw an object of ours, or saw it go. */
   private sighted(key: ActorKey, object: RawObject | undefined): void {
-    const record = this.host.record(key);
-    if (!object && !record) return;
     const facts = object ? factsOf(key.kind, object) : null;
-    const known = (record?.snapshot.context as { facts?: object | null } | undefined)?.facts;
-    if (known && facts && JSON.stringify(sortedFacts(known)) === JSON.stringify(sortedFacts({ ...facts, handledAt: "" }))) return;
-    this.cell.send({ to: key, kind: "object", body: { facts } }).catch((thrown: unknown) => {
-      this.options.log.forActor(key, kindName(key.kind)).error("a sighting could not be sent", thrown);
-    });
+    if (!this.cell.owns(partitionOf(key)) || !this.isNews(key, facts)) return;
+    const requested = facts !== null && "requestedAt" in facts && facts.requestedAt !== "" && facts.requestedAt !== facts.handledAt;
+    this.deliver(key, { type: "object", facts }, requested ? "command" : "change");
   }
 
-  private kept({ key, before, after, emits, nowMs }: Transition): void {
-    const busy = after.busySinceMs !== undefined;
-    if (key.kind !== hubKey.kind) this.statuses.touch(key, busy || waits(after));
-    if (before.busySinceMs !== undefined && !busy) {
-      const named = { kind: kindName(key.kind), name: key.name, namespace: key.namespace };
-      if (key.kind !== hubKey.kind) this.options.metrics.reconciled(named, (nowMs - before.busySinceMs) / 1000);
-      if (key.kind === "kustomization") this.traces.rested(key, before, after, nowMs);
-    }
+  private isNews(key: ActorKey, facts: object | null): boolean {
+    const known = this.host.summaryOf(key);
+    return facts === null ? known !== undefined : known?.factsHash !== factsHash({ ...facts, handledAt: "" });
+  }
+
+  private kept(transition: Transition): void {
+    const { key, before, after } = transition;
+    if (after.busySinceMs === undefined) this.turns.rests(key);
+    this.telling.kept(transition);
     if (key.kind === "kustomization") this.drift.moved(key, before, after);
-    for (const emitted of emits) if (emitted.type === "notice") this.said(key, emitted as unknown as Notice, after);
-    if (after.snapshot.status === "done") this.ended(key);
-  }
-
-  private ended(key: ActorKey): void {
-    this.traces.forget(key);
-    this.options.metrics.forget({ kind: kindName(key.kind), name: key.name, namespace: key.namespace });
+    if (after.snapshot.status !== "done") return;
     // Created anew under the same name while the old one was being cleaned up.
     const object = this.hub.cached(key);
     if (object && !object.metadata.deletionTimestamp) setImmediate(() => this.sighted(key, object));
   }
 
-  private said(key: ActorKey, { severity, message, reason, revision }: Notice, record: ActorRecord): void {
-    const { traceparent } = record.snapshot.context as { traceparent?: string };
-    const log = this.options.log.forActor(key, kindName(key.kind)).forTrace(traceparent);
-    if (severity === "Warning") log.error(message, reason, { reason, ...(revision && { revision }) });
-    else log.info(message, { reason, ...(revision && { revision }) });
-  }
-
-  private async tell(key: ActorKey, notice: Notice): Promise<void> {
-    await this.began.promise;
-    const object = this.hub.cached(key);
-    if (object) await this.hub.postEvent(key, object, notice);
-  }
-
-  private quarantined(key: ActorKey, fault: FaultData): void {
-    this.options.log.forActor(key, kindName(key.kind)).error("set aside until its object is seen again", sentence(fault));
-    this.statuses.touch(key, false);
-    void this.tell(key, { type: "notice", severity: "Warning", reason: "Quarantined", message: sentence(fault) }).catch(() => undefined);
-  }
-
-  private wantedStatus(key: ActorKey): { status: WantedStatus; generation: number; busy: boolean } | undefined {
-    const record = this.host.record(key);
-    if (!record) return undefined;
-    const { facts } = record.snapshot.context as { facts?: { generation: number; uid: string } | null };
-    const live = this.hub.cached(key);
-    if (facts && live && live.metadata.uid !== facts.uid) return undefined; // another object of the same name: its own record will say
-    const generation = facts?.generation ?? this.hub.cached(key)?.metadata.generation ?? 0;
-    const busy = record.busySinceMs !== undefined;
-    const quarantine = this.host.quarantineOf(key);
-    if (quarantine) {
-      const failure = { status: "False", reason: "Quarantined", message: sentence(quarantine) } as const;
-      return { status: { handledAt: "", conditions: [{ ...failure, type: "Ready" }, { ...stalledBy(quarantine), reason: "Quarantined" }] }, generation, busy };
-    }
-    const state = stateName(record);
-    const context: unknown = record.snapshot.context;
-    const status = key.kind === "kustomization" ? kustomizationStatus(state, context as KustomizationContext) : sourceStatus(state, context as SourceContext);
-    return status && { status, generation, busy };
-  }
-
-  private compareAll(): void {
-    for (const { key } of this.host.all()) this.drift.compareAll(key);
-  }
-
-  /** Objects that went while no worker ran. */
-  private forgetDeleted(): void {
-    for (const { key } of this.host.all())
-      if (key.kind !== hubKey.kind && !this.hub.cached(key)) this.sighted(key, undefined);
-  }
-
-  private counts(): { kind: string; state: string; count: number }[] {
-    const counts = new Map<string, number>();
-    for (const { key, record } of this.host.all()) {
-      const name = `${key.kind} ${stateName(record)}`;
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
-    return [...counts].map(([name, count]) => {
-      const [kind = "", state = ""] = name.split(" ");
-      return { kind, state, count };
-    });
+  private *units(): Iterable<ActorKey> {
+    for (const { key } of this.host.all()) if (key.kind === "kustomization") yield key;
   }
 }
 
-const leaseRetryMs = 200;
-
-function machineOf(kind: string): AnyStateMachine | undefined {
-  if (kind === "kustomization") return kustomizationMachine;
-  if (kind === hubKey.kind) return clusterMachine;
-  return Object.hasOwn(sources, kind) ? sourceMachine : undefined;
-}
-
-/** As Kubernetes spells it. */
-const kindName = (actorKind: string): string => kindOf(actorKind)?.kind ?? actorKind;
-
-/** A unit created together with its source waits for the first artifact: for a moment, mostly. */
-function waits({ snapshot }: ActorRecord): boolean {
-  const { fault } = snapshot.context as { fault?: FaultData | null };
-  return Boolean(fault) && faults[(fault as FaultData).code].remedy === "wait";
-}
-
-const stateName = ({ snapshot }: ActorRecord): string => (typeof snapshot["value"] === "string" ? snapshot["value"] : "unknown");
-
-const sortedFacts = (facts: object): [string, unknown][] =>
-  Object.entries(facts).filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1));
-
+const lookMs = 200;

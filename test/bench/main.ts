@@ -1,26 +1,22 @@
 /**
- * `npm run bench [-- scenario …]`: a JSON line per scenario on stdout, progress on stderr. Scenarios: install, idle,
- * touch, push, drift, memory. They share one cluster and one Flotilla, in this order; docs/bench/README.md explains them.
+ * `npm run bench [-- scenario …]`: a JSON line per scenario on stdout, progress on stderr; docs/bench/README.md explains
+ * them. Each group sets up what its scenarios share.
  */
-import { execFileSync } from "node:child_process";
-import { cpus, loadavg, tmpdir } from "node:os";
-import { mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import { startControlPlane } from "../../deploy/local/control-plane.ts";
-import { startGitServer } from "../../deploy/local/git-server.ts";
-import { provideAll } from "../../deploy/local/tools.ts";
 import { buildWasm } from "#services/render/wasm-file.ts";
-import { startFlotilla } from "../system/flotilla.ts";
-import { appFiles, appName, gitRepository, imageOf, isReadyAt, kustomization, namespace, Observer } from "./fleet.ts";
-import { percentile, read, rounded } from "./meters.ts";
+import { provideAll } from "../../deploy/local/tools.ts";
+import { say } from "./report.ts";
 
-const units = Number(process.env["UNITS"] ?? 100);
-const moreUnits = 200;
-const objectsPerUnit = 4;
-const rounds = 30;
-const restMs = 65_000; // idle threads end after a minute
-const all = ["install", "idle", "touch", "push", "drift", "memory"];
+type Group = { scenarios: string[]; load: () => Promise<(runs: (scenario: string) => boolean) => Promise<void>> };
+
+const groups: Group[] = [
+  { scenarios: ["install", "idle", "touch", "push", "drift", "memory"], load: async () => (await import("./single.ts")).runSingle },
+  { scenarios: ["handoff"], load: async () => (await import("./handoff.ts")).runHandoff },
+  { scenarios: ["failover"], load: async () => (await import("./failover.ts")).runFailover },
+  { scenarios: ["residence"], load: async () => (await import("./residence.ts")).runResidence },
+  { scenarios: ["scale"], load: async () => (await import("./scale.ts")).runScale },
+];
+
+const all = groups.flatMap(({ scenarios }) => scenarios);
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 const unknown = wanted.filter((word) => !all.includes(word));
 if (unknown.length > 0) {
@@ -29,134 +25,6 @@ if (unknown.length > 0) {
 }
 const runs = (name: string) => wanted.length === 0 || wanted.includes(name);
 
-const say = (line: string): void => console.error(line);
-const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8" }).trim();
-const commit = `${git("rev-parse", "--short", "HEAD")}${git("status", "--porcelain") === "" ? "" : "+changes"}`;
-let loadBefore = loadavg()[0] ?? 0;
-function print(scenario: string, figures: Record<string, number>): void {
-  const [load = 0] = loadavg();
-  console.log(JSON.stringify({
-    scenario, ...figures, date: new Date().toISOString(), commit, cores: cpus().length,
-    load_1m_before: rounded(loadBefore, 2), load_1m_after: rounded(load, 2),
-    node: process.versions.node, kubernetes: "1.37.2", nats: "2.15.2",
-  }));
-  loadBefore = load;
-}
-
 await provideAll(say);
 await buildWasm(say);
-const dir = await mkdtemp(join(tmpdir(), "flotilla-bench-"));
-const stops: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
-try {
-  const plane = await startControlPlane({ dir: join(dir, "cluster"), onProgress: say });
-  stops.push(() => plane.stop());
-  const server = await startGitServer({ dir: join(dir, "git") });
-  stops.push(() => server.stop());
-  await server.createRepo("fleet");
-  const profile = process.env["CPU_PROFILE_DIR"];
-  const flotilla = await startFlotilla({
-    kubeconfig: plane.kubeconfig, data: join(dir, "data"), ...(profile && { nodeArgs: ["--cpu-prof", `--cpu-prof-dir=${profile}`] }),
-  });
-  stops.push(() => flotilla.stop());
-  const observer = await Observer.open(plane.kubeconfig);
-  stops.push(() => observer.close());
-  await observer.client.request({ method: "POST", path: "/api/v1/namespaces", body: { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } } });
-  const meter = () => read(flotilla.url, flotilla.pid);
-  const announce = () => flotilla.announce(server.repoUrl("fleet"));
-  const allReady = (count: number, sha: string) => () => Array.from({ length: count }, (_, i) => observer.get("Kustomization", appName(i))).every((unit) => isReadyAt(unit, sha));
-
-  const files = Object.assign({}, ...Array.from({ length: units }, (_, i) => appFiles(i, "example.com/web:0"))) as Record<string, string>;
-  let head = await server.commit("fleet", { files, message: "the fleet" });
-
-  say(`installing ${units} units of ${objectsPerUnit} objects`);
-  const before = await meter();
-  const startMs = performance.now();
-  await observer.create(gitRepository(server.repoUrl("fleet")));
-  await Promise.all(Array.from({ length: units }, (_, i) => observer.create(kustomization(i))));
-  await observer.until("all units are ready", allReady(units, head), 300_000);
-  const installMs = performance.now() - startMs;
-  const after = await meter();
-  if (runs("install"))
-    print("install", {
-      units, objects_per_unit: objectsPerUnit, seconds: rounded(installMs / 1000, 2), goal_seconds: 3,
-      requests_per_unit: rounded((after.requests - before.requests) / units, 2), goal_requests_per_unit: 2 * objectsPerUnit + 3,
-      worker_cpu_ms_per_unit: rounded((after.cpuMs - before.cpuMs) / units), renders: after.renders - before.renders,
-    });
-
-  if (runs("idle")) {
-    say("an idle minute at a 1-minute interval");
-    await pause(5_000); // what the install still had to tell
-    const quiet = await meter();
-    await pause(60_000);
-    const later = await meter();
-    print("idle", {
-      units, seconds: 60, api_requests: later.requests - quiet.requests, goal_api_requests: 0,
-      worker_cpu_ms: rounded(later.cpuMs - quiet.cpuMs), renders: later.renders - quiet.renders,
-    });
-  }
-
-  if (runs("touch")) {
-    say("one commit that touches one app");
-    const quiet = await meter();
-    head = await server.commit("fleet", { files: appFiles(7, "example.com/web:touched"), message: "touch one app" });
-    await announce();
-    const appliedMs = await observer.until("the touched app is applied", () => imageOf(observer.get("Deployment", appName(7))) === "example.com/web:touched");
-    const readyMs = appliedMs + (await observer.until("all units are at the new revision", allReady(units, head)));
-    const later = await meter();
-    print("touch", {
-      units, touched_applied_ms: rounded(appliedMs), all_at_revision_ms: rounded(readyMs), renders: later.renders - quiet.renders,
-      api_requests: later.requests - quiet.requests, worker_cpu_ms: rounded(later.cpuMs - quiet.cpuMs),
-    });
-  }
-
-  if (runs("push")) {
-    say(`${rounds} pushes with a hint`);
-    const tookMs: number[] = [];
-    for (let round = 0; round < rounds; round++) {
-      const image = `example.com/web:push-${round}`;
-      const name = appName(round % units);
-      head = await server.commit("fleet", { files: appFiles(round % units, image), message: `push ${round}` });
-      const atMs = performance.now();
-      await announce();
-      await observer.until(`push ${round}`, () => imageOf(observer.get("Deployment", name)) === image, 30_000);
-      tookMs.push(performance.now() - atMs);
-      await observer.until("all units are at the new revision", allReady(units, head));
-    }
-    print("push", { rounds, units, p50_ms: rounded(percentile(tookMs, 0.5)), p99_ms: rounded(percentile(tookMs, 0.99)), goal_p50_ms: 500 });
-  }
-
-  if (runs("drift")) {
-    say(`${rounds} edits by hand`);
-    const tookMs: number[] = [];
-    for (let round = 0; round < rounds; round++) {
-      const name = appName((round * 3 + 1) % units);
-      const right = imageOf(observer.get("Deployment", name));
-      const foreign = `example.com/foreign:${round}`;
-      const atMs = performance.now();
-      await observer.patch("Deployment", name, { spec: { template: { spec: { containers: [{ name: "web", image: foreign }], serviceAccountName: name } } } });
-      await observer.until("the edit is seen", () => imageOf(observer.get("Deployment", name)) !== right || performance.now() - atMs > 50, 10_000);
-      await observer.until(`edit ${round} is put back`, () => imageOf(observer.get("Deployment", name)) === right, 30_000);
-      tookMs.push(performance.now() - atMs);
-    }
-    print("drift", { rounds, units, p50_ms: rounded(percentile(tookMs, 0.5)), p99_ms: rounded(percentile(tookMs, 0.99)), goal_p50_ms: 300 });
-  }
-
-  if (runs("memory")) {
-    say(`memory, and ${moreUnits} units more`);
-    await pause(restMs);
-    const small = await meter();
-    const more = Object.assign({}, ...Array.from({ length: moreUnits }, (_, i) => appFiles(units + i, "example.com/web:0"))) as Record<string, string>;
-    head = await server.commit("fleet", { files: more, message: "more apps" });
-    await announce();
-    await Promise.all(Array.from({ length: moreUnits }, (_, i) => observer.create(kustomization(units + i))));
-    await observer.until("all units are ready", allReady(units + moreUnits, head), 300_000);
-    await pause(restMs);
-    const large = await meter();
-    print("memory", {
-      units, rss_mb: rounded(small.rssMb), goal_rss_mb: 300, units_after: units + moreUnits, rss_mb_after: rounded(large.rssMb),
-      kb_per_further_unit: rounded(((large.rssMb - small.rssMb) * 1024) / moreUnits),
-    });
-  }
-} finally {
-  for (const stop of stops.toReversed()) await stop().catch((thrown: unknown) => say(String(thrown)));
-}
+for (const { scenarios, load } of groups) if (scenarios.some(runs)) await (await load())(runs);

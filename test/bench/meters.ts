@@ -21,10 +21,16 @@ export async function read(gatewayUrl: string, pid: number): Promise<Reading> {
     requests += Number(value);
     if (!["get", "list", "dry-run", "dryrun"].includes(verb)) writes += Number(value);
   }
+  return { requests, writes, renders, cpuMs: cpuMsIn(stat), rssMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
+}
+
+/** CPU time a process has used so far. */
+export const cpuMsOf = async (pid: number): Promise<number> => cpuMsIn(await readFile(`/proc/${pid}/stat`, "utf8"));
+
+function cpuMsIn(stat: string): number {
   // Fields 14 and 15 of proc_pid_stat(5), counted behind the name, which may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const cpuMs = ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
-  return { requests, writes, renders, cpuMs, rssMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
 }
 
 export const percentile = (values: number[], share: number): number => {

@@ -2,13 +2,19 @@
 import { inventoryId } from "#machines/rules/inventory.ts";
 import type { KustomizationContext } from "#machines/kustomization/machine.ts";
 import type { SourceContext } from "#machines/source/machine.ts";
+import { leaseMs } from "#machines/rules/lease.ts";
 import { finalizer, labels } from "#protocol/api/annotations.ts";
+import type { ApplyOutcome } from "#protocol/messages/kustomization.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
+import type { AnyEventObject } from "xstate";
 import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject } from "#protocol/names/subject.ts";
-import { ownRecord, parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
+import { ownRecord } from "#protocol/records/cell.ts";
 import type { Stored } from "#services/store/log.ts";
+import { deathMark } from "#services/store/roster.ts";
 import type { EffectCall, Transition } from "#services/worker/host.ts";
+import { pathOfId } from "./cluster.ts";
 import type { By, Change, SimulatedKube } from "./kube.ts";
 import type { MemoryStream } from "./memory-log.ts";
 import type { Process } from "./time.ts";
@@ -16,8 +22,10 @@ import { indexOf, type Upstream } from "./upstream.ts";
 
 export type Observed = {
   readonly process: Process;
-  readonly claimed: boolean;
-  readonly cell: { holds(): boolean };
+  readonly joined: boolean;
+  readonly cell: { holds(): boolean; epochOf(key: ActorKey): number; readonly owned: number[] };
+  /** Whether it passes the guard. */
+  acts(key: ActorKey): boolean;
   readonly host: { record(key: ActorKey): ActorRecord | undefined; quarantineOf(key: ActorKey): unknown };
 };
 
@@ -40,19 +48,26 @@ export class Checks {
   readonly untold = new Set<string>();
   private readonly saidOnce = new Set<string>();
   readonly durable = new Map<string, ActorRecord>();
-  private readonly owners = new Map<number, { worker: string; epoch: number }>();
+  private readonly owners = new Map<number, { worker: string; epoch: number; sinceMs: number }>();
+  /** Who owned a partition under an epoch. */
+  private readonly history = new Map<string, string>();
   private readonly serials = new Map<string, number>();
   private readonly runs = new Set<string>();
   private readonly epochs = new Map<string, number>();
+  /** By object: the epoch under which somebody compared it last, and found or made it as wanted. */
+  private readonly sealed = new Map<string, number>();
   private readonly working = new Map<string, { call: EffectCall; abortedMs: number | undefined }[]>();
   /** When an actor was given something last. */
   private readonly given = new Map<string, number>();
+  /** Newest hint that reached a worker's host. */
+  private readonly taken = new Map<string, number>();
   /** Sequence of an actor's first record: hints from before it are not meant for it. */
   private readonly births = new Map<string, number>();
   private readonly knownSinceMs = new Map<string, number>();
 
   private readonly hints = new Map<string, { sequence: number; atMs: number }>();
   private readonly suspendedAtDeletion = new Map<string, boolean>();
+  private readonly beats = new Map<string, number[]>();
   private disturbedMs = 0;
 
   constructor(ports: CheckPorts) {
@@ -62,17 +77,28 @@ export class Checks {
   }
 
   owner(key: ActorKey): string | undefined {
-    return this.owners.get(partitionOf(key))?.worker;
+    return this.ownerOf(partitionOf(key));
+  }
+
+  ownerOf(partition: number): string | undefined {
+    return this.owners.get(partition)?.worker;
   }
 
   /** Something from outside is on its way to the actor. */
-  delivered(worker: Observed, key: ActorKey): void {
+  delivered(worker: Observed, key: ActorKey, event: AnyEventObject, hint?: { kind: string; seq: number }): void {
+    if (hint) this.taken.set(`${worker.process.name} ${actorId(key)} ${hint.kind}`, hint.seq);
+    if (event.type === "object" && event["facts"] === null) {
+      const live = this.ports.kube.get(pathOfUnit(actorId(key)));
+      const { facts } = (this.durable.get(actorId(key))?.snapshot.context ?? {}) as { facts?: { uid: string } | null };
+      this.expect(!live || live.metadata.uid !== facts?.uid, "FD2", () => `${worker.process.name} is told that ${actorId(key)} is gone, and it is not`);
+    }
     this.given.set(`${worker.process.name} ${actorId(key)}`, this.ports.nowMs());
   }
 
   private stored(batch: Stored[], writer: string): void {
     for (const { subject: name, data, headers, sequence } of batch)
       if (name.endsWith(".own")) this.owned(parseOwn(name), data);
+      else if (name.startsWith(subject.member(""))) this.beat(name.slice(subject.member("").length), data, writer);
       else if (name.includes(".mbx.")) this.hints.set(name, { sequence, atMs: this.ports.nowMs() });
       else if (isSnapshot(name) && writer !== "") {
         const key = parseSnapshot(name);
@@ -84,11 +110,29 @@ export class Checks {
       }
   }
 
+  private beat(worker: string, data: string, writer: string): void {
+    const nowMs = this.ports.nowMs();
+    if (data !== deathMark && data !== "") return void this.beats.set(worker, [...(this.beats.get(worker) ?? []).slice(-9), nowMs]);
+    if (data !== deathMark) return;
+    const last = this.beats.get(worker)?.at(-1) ?? 0;
+    this.expect(nowMs - last >= leaseMs, "OW8", () => `${writer} holds ${worker} for dead ${nowMs - last} ms after its last heartbeat`);
+    const [first = nowMs] = this.steady(this.beats.get(writer) ?? []);
+    this.expect(nowMs - first >= 400, "OW8", () => `${writer} holds ${worker} for dead though its own heartbeats have come through for ${nowMs - first} ms only`);
+  }
+
+  /** The newest beats, back to the last gap. */
+  private steady(beats: number[]): number[] {
+    const gap = beats.findLastIndex((atMs, i) => i > 0 && atMs - (beats[i - 1] ?? 0) > leaseMs);
+    return beats.slice(Math.max(0, gap));
+  }
+
   private owned(partition: number, data: string): void {
     const { worker, epoch } = ownRecord.parse(JSON.parse(data));
     const before = this.owners.get(partition);
     this.expect(!before || epoch > before.epoch, "OW2", () => `partition ${partition}: epoch ${epoch} after ${before?.epoch}`);
-    this.owners.set(partition, { worker, epoch });
+    this.owners.set(partition, { worker, epoch, sinceMs: before?.worker === worker ? before.sinceMs : this.ports.nowMs() });
+    this.history.set(`${partition} ${epoch}`, worker);
+    this.oneActs();
   }
 
   private recorded(key: ActorKey, data: string, serial: number, writer: string, batch: Stored[]): void {
@@ -100,7 +144,7 @@ export class Checks {
     this.serials.set(last, serial);
     const before = this.durable.get(id);
     if (data === "") {
-      this.durable.delete(id);
+      this.forget(id);
       for (const list of [this.runs, this.saidOnce]) for (const each of list) if (each.startsWith(`${id} `)) list.delete(each);
       return;
     }
@@ -114,6 +158,12 @@ export class Checks {
     const [was, is] = [before, record].map((each) => (each?.snapshot.context ?? {}) as { handledAt?: string; facts?: { uid: string } | null });
     if (was?.facts && was.facts.uid === is?.facts?.uid)
       this.expect((is.handledAt ?? "") >= (was.handledAt ?? ""), "RC4", () => `${id}: handled ${is.handledAt} after ${was.handledAt}`);
+  }
+
+  /** Whatever comes under its name is another actor. */
+  private forget(id: string): void {
+    this.durable.delete(id);
+    this.births.set(id, Infinity);
   }
 
   private announced(id: string, before: ActorRecord | undefined, after: ActorRecord, batch: Stored[]): void {
@@ -139,6 +189,10 @@ export class Checks {
     this.expect(purpose !== "update" || verb === "update", "OW10", () => `an update of ${path} brought it back from the dead`);
     this.expect(purpose !== "create" || verb === "create", "OW10", () => `a creation of ${path} overwrote it`);
     this.expect(epoch >= (this.epochs.get(path) ?? 0), "OW11", () => `${path}: epoch ${epoch} after ${this.epochs.get(path)}`);
+    if (verb === "update") {
+      const sealed = this.sealed.get(path) ?? 0;
+      this.expect(epoch >= sealed || (this.ownerAt(unit, epoch) === this.ownerAt(unit, sealed)), "OW11", () => `${path}: a write of epoch ${epoch} after epoch ${sealed} had compared it`);
+    }
     this.epochs.set(path, Math.max(epoch, this.epochs.get(path) ?? 0));
     const id = inventoryId({ namespace: object.metadata.namespace ?? "", name: object.metadata.name, group: "", kind: object.kind });
     if (verb === "create") this.expect(this.isNoted(unit, id), "OW12", () => `${path} was created before the record of ${unit} named it`);
@@ -156,6 +210,11 @@ export class Checks {
     }
   }
 
+  /** A renewal is no change of owner. */
+  private ownerAt(unit: string, epoch: number): string | undefined {
+    return this.history.get(`${partitionOf(parseActorId(unit))} ${epoch}`);
+  }
+
   private isNoted(unit: string, id: string): boolean {
     return listOf(this.durable.get(unit)).some((entry) => entry.id === id);
   }
@@ -163,13 +222,13 @@ export class Checks {
   /** A write is about to leave a worker. */
   sent(worker: Observed, by: By): void {
     const name = worker.process.name;
-    for (const other of this.ports.workers())
-      if (other !== worker && other.claimed && other.process.state === "running" && other.cell.holds())
-        this.expect(!worker.cell.holds(), "OW3", () => `${name} and ${other.process.name} both hold the lease`);
-    if (!by.unit || by.attempt === undefined) return;
+    if (!by.unit) return;
     const key = parseActorId(by.unit);
+    for (const other of this.ports.workers())
+      if (other !== worker && other.acts(key)) this.violate("OW3", `${name} writes for ${by.unit}, and ${other.process.name} may as well`);
     const owner = this.owner(key);
     this.expect(owner === name, "OW9", () => `${name} writes for ${by.unit}, which ${owner} owns`);
+    if (by.attempt === undefined) return; // a status or a finalizer
     this.expect(this.runs.has(`${by.unit} ${by.attempt}`), "OW13", () => `${by.unit}: run ${by.attempt} acts before it is kept`);
     const runs = worker.host.record(key)?.runs ?? [];
     this.expect(runs.some(({ attempt }) => attempt === by.attempt), "OW14", () => `${by.unit}: run ${by.attempt} acts though nobody waits for it`);
@@ -177,7 +236,7 @@ export class Checks {
     this.expect(finalizers.includes(finalizer), "RC13", () => `${by.unit} writes without its finalizer`);
   }
 
-  performing(worker: Observed, src: string, call: EffectCall): () => void {
+  performing(worker: Observed, src: string, call: EffectCall): (outcome?: unknown) => void {
     const id = `${worker.process.name} ${actorId(call.key)}`;
     const { facts } = call.context as { facts?: { suspended: boolean; finalizer: boolean } | null };
     this.expect(!facts?.suspended || src === "remove", "RC6", () => `${id}: ${src} though it is suspended`);
@@ -187,7 +246,21 @@ export class Checks {
       this.expect(other.abortedMs !== undefined && this.ports.nowMs() - other.abortedMs >= graceMs, "OW16", () => `${id}: ${src} beside ${other.call.run.src}`);
     this.working.set(id, [...others, mine]);
     call.signal.addEventListener("abort", () => { mine.abortedMs = this.ports.nowMs(); });
-    return () => { this.working.set(id, (this.working.get(id) ?? []).filter((each) => each !== mine)); };
+    return (outcome) => {
+      this.working.set(id, (this.working.get(id) ?? []).filter((each) => each !== mine));
+      const { entries, fault } = (outcome ?? {}) as Partial<ApplyOutcome>;
+      if (src === "apply" && entries && !fault && !call.signal.aborted) this.applied(worker, call, entries);
+    };
+  }
+
+  /** A new owner has been through all of a unit's objects: what the owners before had sent must be of no use from now on. */
+  private applied(worker: Observed, { key }: EffectCall, entries: { id: string }[]): void {
+    const owner = this.owners.get(partitionOf(key));
+    if (owner?.worker !== worker.process.name) return;
+    for (const { id } of entries) {
+      const path = pathOfId(id);
+      this.sealed.set(path, Math.max(this.sealed.get(path) ?? 0, worker.cell.epochOf(key)));
+    }
   }
 
   kept(worker: Observed, { key, before, after, nowMs }: Transition): void {
@@ -199,7 +272,8 @@ export class Checks {
     const idle = after.runs.length === 0 && after.timers.length === 0;
     const mayRest = ["waiting", "suspended", "gone"].includes(state) || facts?.invalid !== undefined;
     this.expect(!idle || mayRest, "RT5", () => `${id} in ${state} has no run and no timer`);
-    this.expect(state !== "suspended" || idle, "RC6", () => `${id} is suspended and goes on`);
+    const rests = after.runs.length === 0 && after.timers.every(({ event }) => event.type === "calm"); // which begins nothing
+    this.expect(state !== "suspended" || rests, "RC6", () => `${id} is suspended and goes on`);
     const moved = before.snapshot["value"] !== after.snapshot["value"] && before.runs.length === 0 && before.timers.length > 0;
     const due = before.timers.some(({ dueMs }) => dueMs <= nowMs);
     this.expect(!moved || due || this.given.has(hand), "OW15", () => `${id} left ${String(before.snapshot["value"])} before its time`);
@@ -216,16 +290,23 @@ export class Checks {
     for (const notice of fresh) if (!this.saidOnce.has(notice)) this.untold.add(notice);
   }
 
-  /** An actor's record is lost, and what it had still to tell with it. */
+  /** An actor's record is lost, what it had still to tell with it, and which hints it had taken. */
   damaged(id: string): void {
+    this.forget(id);
     for (const notice of this.untold) if (notice.startsWith(`${id} `)) this.untold.delete(notice);
   }
 
   /** A worker gives up. */
   lost(worker: string, reason: string): void {
-    const beat = this.ports.stream.read(subject.member(worker));
-    const owns = [...this.owners.values()].length > 0 && [...this.owners.values()].every((owner) => owner.worker === worker);
-    this.expect(!owns || beat?.data === "", "OW5", () => `${worker} gave up though nobody else took over: ${reason}`);
+    const beat = this.ports.stream.read(subject.member(worker))?.data;
+    const mayLive = beat !== undefined && beat !== "" && beat !== deathMark;
+    this.expect(!mayLive, "OW5", () => `${worker} gave up though nobody held it for dead: ${reason}`);
+  }
+
+  /** It takes a partition for lost. */
+  fenced(worker: Observed, partition: number, token: number | undefined): void {
+    const { sequence = 0 } = this.ports.stream.read(subject.own(partition)) ?? {};
+    this.expect(sequence !== token, "OW5", () => `${worker.process.name} gave up partition ${partition} though nobody else took it`);
   }
 
   /** The log failed somebody, or a worker just came or came back: everything may take longer. */
@@ -235,17 +316,38 @@ export class Checks {
 
   /** Hints that lie in the log though a worker had all the time it takes. */
   notice(): void {
+    this.oneActs();
     const nowMs = this.ports.nowMs();
     if (nowMs - this.disturbedMs <= hintMs) return;
     for (const worker of this.ports.workers()) {
-      if (!worker.claimed || worker.process.state !== "running" || !worker.cell.holds()) continue;
+      if (!worker.joined || worker.process.state !== "running" || !worker.cell.holds()) continue;
       for (const [name, { sequence, atMs }] of this.hints) {
         const { key, hint } = parseMailbox(name);
-        const seen = worker.host.record(key)?.seen[hint] ?? Infinity;
-        const meant = sequence > (this.births.get(actorId(key)) ?? 0) && this.owner(key) === worker.process.name;
+        // What a hint did not change is not kept, and forgotten at rest: then it is enough that it came.
+        const came = this.taken.get(`${worker.process.name} ${actorId(key)} ${hint}`) ?? 0;
+        const seen = Math.max(came, worker.host.record(key)?.seen[hint] ?? 0);
+        const { worker: owner, sinceMs = 0 } = this.owners.get(partitionOf(key)) ?? {};
+        const meant = sequence > (this.births.get(actorId(key)) ?? 0) && owner === worker.process.name && nowMs - sinceMs > hintMs;
         this.expect(nowMs - atMs <= hintMs || !meant || seen >= sequence || worker.host.quarantineOf(key) !== null, "OW6", () => `${actorId(key)} has not taken ${hint} ${sequence}`);
       }
     }
+  }
+
+  /** At no time do two workers act for one partition. */
+  private oneActs(): void {
+    const acting = new Map<number, string>();
+    for (const { process, cell } of this.ports.workers()) {
+      if (process.state !== "running" || !cell.holds()) continue;
+      for (const partition of cell.owned) {
+        const other = acting.get(partition);
+        if (other !== undefined) this.violate("OW3", `${other} and ${process.name} both act for partition ${partition}`);
+        acting.set(partition, process.name);
+      }
+    }
+  }
+
+  private violate(rule: string, text: string): void {
+    this.ports.violated(rule, text);
   }
 
   expect(holds: boolean, rule: string, text: () => string): void {
@@ -255,8 +357,8 @@ export class Checks {
 
 /** Everything the record of a unit knows of. */
 export function listOf(record: ActorRecord | undefined): { id: string }[] {
-  const { inventory = [], leftovers = [], intended = [] } = (record?.snapshot.context ?? {}) as unknown as Partial<KustomizationContext>;
-  return [...inventory, ...leftovers, ...intended];
+  const { inventory = [], leftovers = [], intended = [], suspects = [] } = (record?.snapshot.context ?? {}) as unknown as Partial<KustomizationContext>;
+  return [...inventory, ...leftovers, ...intended, ...suspects];
 }
 
 export function pathOfUnit(unit: string): string {

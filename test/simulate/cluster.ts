@@ -1,113 +1,129 @@
-/** One worker's way to the simulated API server: requests that take their time, a watch that comes late, and its caches. */
+/** One worker's requests to the simulated API server: they take their time, fail, and arrive when nobody waits any more. */
 import { planApply, type Wanted } from "#machines/rules/apply-plan.ts";
-import { isDrifted, ownershipOf } from "#machines/rules/drift.ts";
-import { inventoryId, objectIdOf, versionOf, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
+import { appliedAtS, ownershipOf } from "#machines/rules/drift.ts";
+import { inventoryId, objectIdOf, parseInventoryId, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
 import { ownerLabels, pruneVerdict } from "#machines/rules/prune.ts";
-import { fieldManagers, labels } from "#protocol/api/annotations.ts";
+import { annotations, fieldManagers } from "#protocol/api/annotations.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import type { Change as Told, InventoryEntry } from "#protocol/messages/kustomization.ts";
-import type { ActorKey } from "#protocol/names/actor.ts";
-import { actorId } from "#protocol/names/actor.ts";
-import type { ApplyCall, ClusterPort } from "#services/worker/cluster-port.ts";
-import { Refusal, pathOf, type By, type SimulatedKube } from "./kube.ts";
+import type { ApplyOutcome, Change as Told, InventoryEntry, PruneOutcome } from "#protocol/messages/kustomization.ts";
+import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { Known } from "#services/cluster/apply-object.ts";
+import type { AppliedTable } from "#services/cluster/apply.ts";
+import type { ApplyCall, PruneCall } from "#services/worker/cluster-port.ts";
+import type { RawObject } from "#services/worker/facts.ts";
+import type { Precondition, RequestPort, WriteGuard } from "#services/worker/feed/ports.ts";
+import { fluxPath, stripped } from "./cluster-watch.ts";
+import { Refusal, type By, type SimulatedKube } from "./kube.ts";
 import type { Process } from "./time.ts";
 
 /** What becomes of a request to the API server. */
 export type KubeFate = { arriveMs: number; answerMs: number | undefined; failure?: string };
 
+/** What a mutant leaves out. */
+export type Conditions = { uid: boolean; resourceVersion: boolean; createOnly: boolean; guard: boolean; touch: boolean };
+
 export type KubePorts = {
   process: Process;
   kube: SimulatedKube;
-  guard(): void;
-  /** @param mayBeLate the request may still be on its way when its sender is dead */
-  fate(mayBeLate: boolean): KubeFate;
+  fate(): KubeFate;
   /** Seen by the checks when a write leaves. */
   sent(by: By): void;
   /** Under which epoch the unit is owned, which run asks, and what it works on. */
-  by(unit: ActorKey): By;
-  /** Conditions that a mutant leaves out. */
-  conditions: { uid: boolean; resourceVersion: boolean; createOnly: boolean; guard: boolean };
+  by(unit: ActorKey, signal: AbortSignal): By;
+  conditions: Conditions;
 };
 
 const answerTimeoutMs = 10_000;
 const mostReplans = 3;
 // No object has it: whoever sends it wants to create, and is refused when the object is there (ownership.md 7.8).
 const createOnly = "1";
+const configMaps = { apiVersion: "v1", group: "", version: "v1", kind: "ConfigMap", plural: "configmaps", namespaced: true, verbs: ["watch"] };
 
-export class ClusterClient implements ClusterPort {
-  readonly seen = new Map<string, KubeObject>();
-  synced = false;
+type Item = Wanted & { payload: KubeObject };
+type Writing = { unit: ActorKey; guard: () => void; signal: AbortSignal };
+
+export class ClusterRequests implements RequestPort {
   private readonly ports: KubePorts;
-  private deliverAtMs = 0;
-  private readonly listeners = new Set<(object: KubeObject, path: string, gone: boolean) => void>();
 
   constructor(ports: KubePorts) {
     this.ports = ports;
   }
 
-  /** Lists everything, then follows every change. @param copyMs how long an event takes; they keep their order */
-  async connect(copyMs: () => number): Promise<void> {
-    const { process, kube } = this.ports;
-    const { time } = process;
-    kube.watch(({ path, before, after }) => {
-      this.deliverAtMs = Math.max(this.deliverAtMs, time.nowMs + copyMs());
-      const object = after ?? before;
-      if (object) time.in(this.deliverAtMs - time.nowMs, () => process.enter(() => this.see(path, object, after === undefined)));
-    });
-    const found = await this.request(false, () => kube.list());
-    for (const { path, object } of found) this.see(path, object, false);
-    this.synced = true;
+  async get(key: ActorKey): Promise<RawObject | undefined> {
+    const object = await this.read(() => this.ports.kube.get(fluxPath(key)));
+    return object && stripped(object);
   }
 
-  onSeen(listener: (object: KubeObject, path: string, gone: boolean) => void): void {
-    this.listeners.add(listener);
+  patchStatus(key: ActorKey, status: Record<string, unknown>, condition: Precondition, guard: WriteGuard): Promise<RawObject> {
+    return this.patch(key, condition, guard, (object) => ({ ...object, status: merged(object["status"], status) }));
   }
 
-  /** @throws Fault LeaseLost, ClusterUnreachable; Refusal */
-  write<T>(by: By, run: () => T, mayBeLate = true): Promise<T> {
-    if (this.ports.conditions.guard) this.ports.guard(); // in the tick in which it leaves
-    this.ports.sent(by);
-    return this.request(mayBeLate, run);
+  patchMetadata(key: ActorKey, metadata: { finalizers: string[] }, condition: Precondition, guard: WriteGuard): Promise<RawObject> {
+    return this.patch(key, condition, guard, (object) => ({ ...object, metadata: { ...object.metadata, ...metadata } }));
   }
 
-  read<T>(run: () => T): Promise<T> {
-    return this.request(false, run);
+  event(): Promise<void> {
+    return this.read(() => undefined);
   }
 
-  /** What a write of ours returned is newer than what the watch has told so far. */
-  take(object: KubeObject): void {
-    this.see(pathOf(object), object, false);
+  secret(_namespace: string, name: string): Promise<Record<string, Uint8Array>> {
+    return Promise.reject(new Fault("SecretMissing", name));
   }
 
-  async apply({ key, objects, owner, inventory, scope, drifted, signal }: ApplyCall) {
+  async idsOf(objects: ApplyCall["objects"]) {
+    return objects.map(({ object }) => ({ id: idOf(object), v: versionOf(object.apiVersion) }));
+  }
+
+  healthOf(): Promise<string> {
+    return Promise.resolve("Unknown");
+  }
+
+  /** No admission policy is in use. */
+  async raiseEpoch(): Promise<void> {}
+
+  async apply(call: ApplyCall, { guard, table }: WriteGuard & { table: AppliedTable }): Promise<ApplyOutcome> {
+    const { key, objects, owner, inventory, scope, drifted, signal } = call;
+    const writing = { unit: key, guard, signal };
     const items = objects.map(({ object, digest }): Item => {
       const { resourceVersion: _, ...metadata } = object.metadata;
       const payload = { ...object, metadata: { ...metadata, labels: ownerLabels(owner) } } as KubeObject;
       return { id: idOf(payload), v: versionOf(payload.apiVersion), digest, metadata: payload.metadata, payload };
     });
-    const plan = planApply(items, inventory, scope, new Set(drifted.keys()));
+    const touch = this.ports.conditions.touch ? call.touch : undefined;
+    const plan = planApply(items, inventory, touch ? "all" : scope, new Set(drifted.keys()));
     const entries: InventoryEntry[] = [];
     const changes: Told[] = [];
+    const unsure: string[] = [];
+    table.follow(configMaps as unknown as Parameters<AppliedTable["follow"]>[0]);
     try {
       for (const { payload } of plan.touch) await this.dryRun(payload, signal);
       for (const item of plan.touch) {
-        const { live, code } = await this.put(key, item, signal);
-        entries.push({ id: item.id, v: item.v, uid: live.metadata.uid ?? "", digest: item.digest, owned: ownershipOf(live.metadata) });
-        changes.push({ id: item.id, action: code === 201 ? "created" : "configured" });
+        table.begin(item.id);
+        unsure.push(item.id);
+        let left: Known | undefined;
+        try {
+          const { live, code, changed } = await this.put(writing, item, touch?.epoch);
+          const { uid = "", resourceVersion = "", managedFields } = live.metadata;
+          left = { uid, resourceVersion, owned: ownershipOf(live.metadata), appliedAtS: appliedAtS(managedFields) };
+          unsure.pop();
+          entries.push({ id: item.id, v: item.v, uid, digest: item.digest, owned: left.owned });
+          changes.push({ id: item.id, action: code === 201 ? "created" : changed ? "configured" : "unchanged" });
+        } finally {
+          table.end(item.id, left);
+        }
       }
       return { entries: [...entries, ...plan.keep], changes };
     } catch (thrown) {
-      return { entries, changes, fault: asFault(thrown, actorId(key)).toJSON() };
+      return { entries, changes, unsure, fault: asFault(thrown, actorId(key)).toJSON() };
     }
   }
 
-  async prune({ key, entries, owner, signal }: Parameters<ClusterPort["prune"]>[0]) {
+  async prune({ key, entries, keep, owner, signal }: PruneCall, { guard }: WriteGuard): Promise<PruneOutcome> {
     const outcome = { deleted: [] as string[], left: [] as InventoryEntry[] };
     let fault: Fault | undefined;
     for (const entry of entries)
       try {
-        await this.remove(key, entry.id, owner, signal);
-        outcome.deleted.push(entry.id);
+        if (!keep?.has(entry.id) && (await this.remove({ unit: key, guard, signal }, entry.id, owner))) outcome.deleted.push(entry.id);
       } catch (thrown) {
         outcome.left.push(entry);
         fault ??= thrown instanceof Fault && thrown.code === "LeaseLost" ? thrown : new Fault("PruneFailed", entry.id, { cause: thrown });
@@ -115,39 +131,15 @@ export class ClusterClient implements ClusterPort {
     return { ...outcome, ...(fault && { fault: fault.toJSON() }) };
   }
 
-  drifted(entries: InventoryEntry[]) {
-    if (!this.synced) return [];
-    return entries.flatMap((entry) => {
-      const live = this.seen.get(pathOfId(entry.id));
-      const ours = live?.metadata.labels?.[labels.ownerName] === undefined ? undefined : live;
-      const seen = ours && { uid: ours.metadata.uid ?? "", owned: ownershipOf(ours.metadata) };
-      return isDrifted(entry, seen) ? [{ id: entry.id, by: "somebody" }] : [];
-    });
-  }
-
-  /** Everything is watched from the start. */
-  follow(): void {}
-
-  async waitHealthy(ids: string[], { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number }): Promise<void> {
-    const { process } = this.ports;
-    const endMs = process.clock.monoMs() + timeoutMs;
-    for (;;) {
-      await process.sleep(500);
-      signal.throwIfAborted();
-      const sick = ids.filter((id) => !isHealthy(this.seen.get(pathOfId(id)), process.clock.nowMs()));
-      if (sick.length === 0) return;
-      if (process.clock.monoMs() >= endMs) throw new Fault("HealthCheckFailed", sick[0] ?? "");
+  private async patch(key: ActorKey, condition: Precondition, { guard }: WriteGuard, change: Parameters<SimulatedKube["update"]>[1]): Promise<RawObject> {
+    const { kube, process } = this.ports;
+    const by: By = { worker: process.name, unit: actorId(key) };
+    try {
+      return stripped(await this.write(by, guard, () => kube.update(fluxPath(key), change, "flotilla", by, condition)));
+    } catch (thrown) {
+      if (!(thrown instanceof Refusal)) throw thrown;
+      throw new Fault(thrown.code === 404 ? "ObjectGone" : "ApplyConflict", fluxPath(key), { detail: thrown.message });
     }
-  }
-
-  private see(path: string, object: KubeObject, gone: boolean): void {
-    const before = this.seen.get(path);
-    const older = before && Number(object.metadata.resourceVersion) < Number(before.metadata.resourceVersion);
-    const same = before && !gone && object.metadata.resourceVersion === before.metadata.resourceVersion;
-    if (older || same) return;
-    if (gone) this.seen.delete(path);
-    else this.seen.set(path, object);
-    for (const listener of this.listeners) listener(object, path, gone);
   }
 
   private async dryRun(payload: KubeObject, signal: AbortSignal) {
@@ -155,53 +147,75 @@ export class ClusterClient implements ClusterPort {
     return this.read(() => this.ports.kube.apply({ object: payload, manager: fieldManagers.kustomization, dryRun: true }, { worker: "dry-run" }));
   }
 
-  private async put(unit: ActorKey, item: Item, signal: AbortSignal): Promise<{ live: KubeObject; code: number }> {
+  /** As apply-object.ts: what is as wanted is written with a dry-run's version all the same, or touched under the epoch. */
+  private async put(writing: Writing, item: Item, epoch: string | undefined): Promise<{ live: KubeObject; code: number; changed: boolean }> {
     const { conditions, kube } = this.ports;
+    const { unit, guard, signal } = writing;
     for (let tries = 1; ; tries++) {
-      const { code, object: looked } = await this.dryRun(item.payload, signal);
+      const { code, object: looked, changed } = await this.dryRun(item.payload, signal);
       signal.throwIfAborted();
       const create = code === 201;
+      const fence = epoch !== undefined && !create && !changed;
       const condition = create
         ? { ...(conditions.createOnly && { resourceVersion: createOnly }) }
         : {
             ...(conditions.uid && { uid: looked.metadata.uid }),
             ...(conditions.resourceVersion && { resourceVersion: looked.metadata.resourceVersion }),
           };
-      const object = { ...item.payload, metadata: { ...item.payload.metadata, ...condition } } as KubeObject;
-      const by: By = { ...this.ports.by(unit), purpose: create ? "create" : "update" };
+      if (fence && looked.metadata.annotations?.[annotations.fence] === epoch) return { live: looked, code, changed };
+      const { name, namespace } = item.payload.metadata;
+      const { apiVersion, kind } = item.payload;
+      const object = fence
+        ? { apiVersion, kind, metadata: { name, namespace, ...condition, annotations: { [annotations.fence]: epoch } } }
+        : { ...item.payload, metadata: { ...item.payload.metadata, ...condition } };
+      const by: By = { ...this.ports.by(unit, signal), purpose: create ? "create" : "update" };
+      const manager = fence ? fieldManagers.fence : fieldManagers.kustomization;
       try {
-        const done = await this.write(by, () => kube.apply({ object, manager: fieldManagers.kustomization }, by), !create);
-        this.take(done.object);
-        return { live: done.object, code: done.code };
+        const done = await this.write(by, guard, () => kube.apply({ object: object as KubeObject, manager }, by));
+        return { live: done.object, code: done.code, changed };
       } catch (thrown) {
         if (!(thrown instanceof Refusal) || thrown.code !== 409 || tries === mostReplans) throw thrown;
       }
     }
   }
 
-  private async remove(unit: ActorKey, id: string, owner: { name: string; namespace: string }, signal: AbortSignal): Promise<void> {
-    const { kube } = this.ports;
+  /** Whether it is gone, and not let be. */
+  private async remove({ unit, guard, signal }: Writing, id: string, owner: { name: string; namespace: string }): Promise<boolean> {
+    const { kube, conditions } = this.ports;
     const path = pathOfId(id);
     for (let tries = 1; ; tries++) {
       signal.throwIfAborted();
       const live = await this.read(() => kube.get(path));
       signal.throwIfAborted();
-      if (!live || live.metadata.deletionTimestamp || pruneVerdict(live.metadata, owner) === "keep") return;
+      if (!live || live.metadata.deletionTimestamp) return true;
+      if (pruneVerdict(live.metadata, owner) === "keep") return false;
       const { uid = "", resourceVersion = "" } = live.metadata;
-      const by: By = { purpose: "prune", ...this.ports.by(unit) };
+      const by: By = { purpose: "prune", ...this.ports.by(unit, signal) };
       try {
-        return await this.write(by, () => kube.delete(path, by, { uid, resourceVersion }));
+        await this.write(by, guard, () => kube.delete(path, by, { ...(conditions.uid && { uid }), ...(conditions.resourceVersion && { resourceVersion }) }));
+        return true;
       } catch (thrown) {
-        if (thrown instanceof Refusal && thrown.code === 404) return;
+        if (thrown instanceof Refusal && thrown.code === 404) return true;
         if (!(thrown instanceof Refusal) || thrown.code !== 409 || tries === mostReplans) throw thrown;
       }
     }
   }
 
+  private read<T>(run: () => T): Promise<T> {
+    return this.request(run);
+  }
+
+  /** @throws Fault LeaseLost, ClusterUnreachable; Refusal */
+  private write<T>(by: By, guard: () => void, run: () => T): Promise<T> {
+    if (this.ports.conditions.guard) guard(); // in the tick in which it leaves
+    this.ports.sent(by);
+    return this.request(run);
+  }
+
   /** The server acts when the request arrives, whether or not anybody waits for the answer. */
-  private request<T>(mayBeLate: boolean, run: () => T): Promise<T> {
+  private request<T>(run: () => T): Promise<T> {
     const { process } = this.ports;
-    const { arriveMs, answerMs, failure } = this.ports.fate(mayBeLate);
+    const { arriveMs, answerMs, failure } = this.ports.fate();
     return new Promise((resolve, reject) => {
       const late = process.clock.at(process.clock.nowMs() + answerTimeoutMs, () => reject(new Fault("ClusterUnreachable", "api", { detail: "no answer" })));
       const answer = (settle: () => void) => {
@@ -220,8 +234,6 @@ export class ClusterClient implements ClusterPort {
   }
 }
 
-type Item = Wanted & { payload: KubeObject };
-
 const idOf = (object: KubeObject): string => inventoryId(objectIdOf(object));
 
 export function pathOfId(id: string): string {
@@ -229,12 +241,9 @@ export function pathOfId(id: string): string {
   return `${kind}/${namespace}/${name}`;
 }
 
-
-/** A few seconds old, as a workload takes to come up, and not of the kind that never does. */
-function isHealthy(object: KubeObject | undefined, nowMs: number): boolean {
-  const data = object?.["data"] as { value?: string } | undefined;
-  const sinceMs = Date.parse(object?.metadata.managedFields?.[0]?.time ?? "");
-  return data !== undefined && !data.value?.startsWith("sick") && nowMs - sinceMs > 3_000;
+/** A merge patch: null takes a field away. */
+function merged(before: unknown, patch: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries({ ...(before as object | undefined), ...patch }).filter(([, value]) => value !== null));
 }
 
 function asFault(thrown: unknown, subject: string): Fault {

@@ -19,14 +19,6 @@ function commits(script: Script, more: (random: Random, i: number, atMs: number)
   }).flat();
 }
 
-/** Requests in quick succession, live copies that come late, crashes while people are told. */
-export function manyRequests(script: Script): Script {
-  const steps = Array.from({ length: 40 }, (_, i): Steps => [
-    { atMs: 4_000 + i * 1_500, do: "request", unit: "kustomization/apps/b", value: String(100 + i) },
-  ]).flat();
-  return withSteps({ ...script, steps: script.steps.filter((step) => step.do === "commit") }, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...steps]);
-}
-
 /** Workers that stop in the middle of an apply and go on when another has taken over. */
 export const zombies = (script: Script): Script => withSteps(script, [
   { atMs: 4_000, do: "delay requests", forMs: 90_000 },
@@ -39,6 +31,53 @@ export const crashes = (script: Script): Script => withSteps(script, [
   ...commits(script, (random, _, atMs) => [{ atMs: atMs + random.between(100, 1_500), do: "crash", slot: 0, backMs: 50 }]),
 ], { slots: 1 });
 
+/** Values that come back, in quick succession, with whatever happens in the middle of the writing. */
+function flipping(script: Script, more: (random: Random, i: number, atMs: number) => Steps): Script {
+  const random = seeded(script.seed + 2);
+  const steps = Array.from({ length: 24 }, (_, i): Steps => {
+    const atMs = 6_000 + i * 4_000;
+    const set = Object.fromEntries(["a", "b", "c"].map((path) => [path, { w: `w${i % 2}`, x: `x${i % 2}` }]));
+    return [{ atMs, do: "commit", set, hinted: true }, ...more(random, i, atMs)];
+  }).flat();
+  return withSteps(script, [{ atMs: 4_000, do: "delay requests", forMs: 100_000 }, ...steps], { slots: 2 });
+}
+
+/** Workers that hand everything over, and take it back, while requests are slow and everybody is busy. */
+export const handovers = (script: Script): Script => flipping(script, (random, i, atMs) => [
+  { atMs: atMs + random.between(200, 2_000), do: "drain", slot: i % 2, on: true },
+  { atMs: atMs + random.between(3_000, 4_000), do: "drain", slot: i % 2, on: false },
+]);
+
+/** Workers that stop in the middle of it: the next owner finds all as wanted. */
+export const flips = (script: Script): Script => flipping(script, (random, i, atMs) => (i % 2 === 0 ? [] : [
+  random.chance(0.5)
+    ? { atMs: atMs + random.between(300, 3_000), do: "crash", slot: (i >> 1) % 2, backMs: 500 }
+    : { atMs: atMs + random.between(300, 3_000), do: "stop", slot: (i >> 1) % 2, forMs: 6_000 },
+]));
+
+/** Workers that nobody hears for a while, though they go on. */
+export const cuts = (script: Script): Script => withSteps(script, [
+  ...commits(script, (random, i, atMs) => [{ atMs: atMs + random.between(300, 1_500), do: "cut log", slot: i % 2, forMs: random.between(500, 6_000) }]),
+], { slots: 2 });
+
+/** Writes whose answers get lost, and that land when nobody counts on them any more; hand-overs meanwhile. */
+export const lateWrites = (script: Script): Script => withSteps(script, [
+  { atMs: 2_000, do: "lose acks", forMs: 95_000 }, { atMs: 2_000, do: "land late", forMs: 95_000 },
+  ...commits(script, (random, i, atMs) => (i % 2 === 0 ? [] : [
+    { atMs: atMs + random.between(0, 1_500), do: "drain", slot: (i >> 1) % 2, on: true },
+    { atMs: atMs + random.between(4_000, 5_000), do: "drain", slot: (i >> 1) % 2, on: false },
+  ])),
+], { slots: 2 });
+
+/** Words between workers that get lost while people ask for things. */
+export const whispers = (script: Script): Script => {
+  const random = seeded(script.seed + 3);
+  const steps = Array.from({ length: 40 }, (_, i): Steps => [
+    { atMs: 4_000 + i * 1_500, do: "request", unit: random.pick(["kustomization/apps/a", "kustomization/apps/b", "kustomization/apps/c"]), value: String(100 + i) },
+  ]).flat();
+  return withSteps({ ...script, steps: script.steps.filter((step) => step.do === "commit") }, [{ atMs: 1_000, do: "lose words", forMs: 63_000 }, ...steps], { slots: 2 });
+};
+
 /** Objects that others delete and create while requests are slow. */
 export const meddling = (script: Script): Script => withSteps(script, [
   { atMs: 4_000, do: "delay requests", forMs: 90_000 },
@@ -46,21 +85,27 @@ export const meddling = (script: Script): Script => withSteps(script, [
     const at = atMs + random.between(0, 2_500);
     return [{ atMs: at, do: "delete object", nth: random.between(0, 99) }, { atMs: at + 30, do: "plant object", name: random.pick(["a-x", "b-x", "c-x"]) }];
   }).flat()),
-]);
+], { slots: 1 });
 
 /** Objects that somebody creates at the very moment at which a unit does. */
 export const planting = (script: Script): Script => withSteps(script, [
   { atMs: 4_000, do: "delay requests", forMs: 90_000 },
   ...commits(script, (random, i, atMs) => (i % 2 === 1 ? [] : ["a-x", "b-x", "c-x"].map((name) => ({ atMs: atMs + random.between(100, 1_800), do: "plant object", name })))),
-]);
+], { slots: 1 });
 
 /** Live copies that get lost. */
-export const silence = (script: Script): Script => withSteps(script, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...commits(script, () => [])]);
+export const silence = (script: Script): Script => withSteps(script, [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }, ...commits(script, () => [])], { slots: 2 });
 
 /** Workers that leave in good order while everybody is busy, between replicas that lag. */
 export const departures = (script: Script): Script => withSteps(script, [
   ...commits(script, (random, i, atMs) => [{ atMs: atMs + random.between(100, 1_500), do: "leave", slot: i % 2, backMs: 500 }]),
 ], { slots: 2, replicated: true });
 
-/** An API server that refuses every third request. */
-export const refusals = (script: Script): Script => withSteps(script, [{ atMs: 5_000, do: "fail requests", forMs: 120_000 }, ...commits(script, () => [])]);
+/** An API server that refuses every third request, and objects that come once and go again. */
+export const refusals = (script: Script): Script => withSteps(script, [
+  { atMs: 5_000, do: "fail requests", forMs: 120_000 },
+  ...Array.from({ length: 20 }, (_, i): Steps[number] => {
+    const set = { a: { [`n${i}`]: "one", [`n${i - 1}`]: null }, b: { [`n${i}`]: "one", [`n${i - 1}`]: null } };
+    return { atMs: 6_000 + i * 5_000, do: "commit", set, hinted: true };
+  }),
+], { slots: 1 });

@@ -59,20 +59,20 @@ export class SimulatedKube {
   }
 
   /** PATCH with `apply-patch+yaml` and `force`. */
-  apply({ object, manager, dryRun = false }: ApplyRequest, by: By): { code: 200 | 201; object: KubeObject } {
+  apply({ object, manager, dryRun = false }: ApplyRequest, by: By): { code: 200 | 201; object: KubeObject; changed: boolean } {
     const path = pathOf(object);
     const live = this.objects.get(path);
     const { uid, resourceVersion } = object.metadata;
     if (!live) {
       if (uid) throw new Refusal(409, `${path}: uid mismatch: the object is not found`);
       const made = { ...object, metadata: this.born(object.metadata, [this.owns(manager, "Apply", object)]) };
-      return { code: 201, object: dryRun ? made : this.put(path, undefined, made, by) };
+      return { code: 201, object: dryRun ? made : this.put(path, undefined, made, by), changed: true };
     }
     if (resourceVersion && resourceVersion !== live.metadata.resourceVersion) throw new Refusal(409, `${path}: the object has been modified`);
     if (uid && uid !== live.metadata.uid) throw new Refusal(422, `${path}: metadata.uid: field is immutable`);
     const next = this.merged(live, object, manager);
-    if (sameApartFromTimes(live, next)) return { code: 200, object: live };
-    return { code: 200, object: dryRun ? next : this.put(path, live, next, by) };
+    if (sameApartFromTimes(live, next)) return { code: 200, object: live, changed: false };
+    return { code: 200, object: dryRun ? next : this.put(path, live, next, by), changed: true };
   }
 
   /** PUT or PATCH by somebody: `change` gives the new object. Fields it sets become theirs. */
@@ -124,9 +124,10 @@ export class SimulatedKube {
     const others = (live.metadata.managedFields ?? []).filter((entry) => !(entry.manager === manager && entry.operation === "Apply"));
     return {
       ...live,
-      data,
+      ...(Object.keys(data).length > 0 && { data }),
       metadata: {
         ...live.metadata,
+        ...(wanted.metadata.annotations && { annotations: { ...live.metadata.annotations, ...wanted.metadata.annotations } }),
         ...((live.metadata.labels ?? wanted.metadata.labels) && { labels: { ...live.metadata.labels, ...wanted.metadata.labels } }),
         // Forced: nobody else owns these fields with another value any more.
         managedFields: [...shrunk(others, changedFields(live, wanted)), this.owns(manager, "Apply", wanted)],

@@ -3,23 +3,28 @@
  * write on the same fence is under way, acks that get lost, writes that land when nobody counts on them any more, copies
  * that come late or never, replicas that lag. test/contract runs one suite on it and on NATS JetStream.
  */
+import { republishPrefix } from "#protocol/names/subject.ts";
 import type { Clock } from "#services/store/clock.ts";
 import { LogError, type Log, type Message, type Stored } from "#services/store/log.ts";
 
 const mostInBatch = 1_000;
-const largestBytes = 512 * 1024;
+const largestBytes = 4 * 1024 * 1024;
+/** No replica is behind by more. */
+const longestLagMs = 30_000;
 
 /** Told of every batch as it is stored, in one piece. */
 export type Listener = (stored: Stored[], writer: string) => void;
 
-type Kept = Stored & { expiresMs: number };
+type Kept = Stored & { expiresMs: number; atMs: number; tokens: string[]; /** What it replaced: for replicas that are behind. */ before: Kept | undefined };
+type Shelf = Map<string, Kept>;
 
 /** What the server keeps: one sequence, at most one message per subject. */
 export class MemoryStream {
   private readonly nowMs: () => number;
-  private readonly areas = new Map<string, Map<string, Kept>>();
-  /** Everything ever stored, for replicas that are behind. */
-  private readonly history: { stored: Kept; atMs: number }[] = [];
+  private readonly all: Shelf = new Map();
+  /** By second token, and by third: no scan looks at more than it has to. */
+  private readonly byPartition = new Map<string, Shelf>();
+  private readonly byArea = new Map<string, Shelf>();
   private readonly listeners = new Set<Listener>();
   private lastSequence = 0;
 
@@ -44,22 +49,21 @@ export class MemoryStream {
   }
 
   read(subject: string): Stored | undefined {
-    const area = this.areas.get(areaOf(subject));
-    const found = area?.get(subject);
-    if (!found || found.expiresMs > this.nowMs()) return found;
-    area?.delete(subject);
-    return undefined;
+    const found = this.all.get(subject);
+    return found && found.expiresMs > this.nowMs() ? found : undefined;
   }
 
   /** Newest of every matching subject, in order of sequence. `lagMs`: as a replica that is behind by that much has it. */
   newest(filter: string, fromSequence = 1, lagMs = 0): Stored[] {
-    const matches = matcher(filter);
-    const fixed = filter.split(".")[2];
-    const areas = fixed && fixed !== ">" && fixed !== "*" ? [this.areas.get(fixed) ?? new Map<string, Kept>()] : [...this.areas.values()];
-    const all = lagMs > 0 ? this.asOf(this.nowMs() - lagMs) : areas.flatMap((area) => [...area.values()]);
-    return all
-      .filter(({ sequence, expiresMs, subject }) => sequence >= fromSequence && expiresMs > this.nowMs() && matches(subject))
-      .sort((a, b) => a.sequence - b.sequence);
+    const nowMs = this.nowMs();
+    const wanted = filter.split(".");
+    const found: Kept[] = [];
+    for (const newest of this.shelfOf(wanted).values()) {
+      if (newest.sequence < fromSequence) continue;
+      const kept = lagMs > 0 ? asOf(newest, nowMs - lagMs) : newest;
+      if (kept && kept.sequence >= fromSequence && kept.expiresMs > nowMs && fits(wanted, kept.tokens)) found.push(kept);
+    }
+    return found.sort((a, b) => a.sequence - b.sequence);
   }
 
   watch(listener: Listener): () => void {
@@ -67,36 +71,45 @@ export class MemoryStream {
     return () => this.listeners.delete(listener);
   }
 
-  private keep({ subject, data, headers = {}, ttlSeconds }: Message): Stored {
-    const stored: Kept = { subject, data, headers, sequence: ++this.lastSequence, expiresMs: ttlSeconds ? this.nowMs() + ttlSeconds * 1000 : Infinity };
-    const name = areaOf(subject);
-    const area = this.areas.get(name) ?? new Map<string, Kept>();
-    this.areas.set(name, area);
-    area.set(subject, stored);
-    this.history.push({ stored, atMs: this.nowMs() });
-    return stored;
+  private shelfOf([, partition = "*", area = "*"]: string[]): Shelf {
+    if (partition !== "*" && partition !== ">") return this.byPartition.get(partition) ?? new Map();
+    return area === "*" || area === ">" || partition === ">" ? this.all : (this.byArea.get(area) ?? new Map());
   }
 
-  private asOf(atMs: number): Kept[] {
-    let i = this.history.length;
-    while (i > 0 && (this.history[i - 1]?.atMs ?? 0) > atMs) i--;
-    const since = new Set(this.history.slice(i).map(({ stored }) => stored.subject));
-    const before = new Map<string, Kept>();
-    for (let k = i - 1; k >= 0 && before.size < since.size; k--) {
-      const stored = this.history[k]?.stored;
-      if (stored && since.has(stored.subject) && !before.has(stored.subject)) before.set(stored.subject, stored);
-    }
-    const same = [...this.areas.values()].flatMap((area) => [...area.values()]).filter(({ subject }) => !since.has(subject));
-    return [...same, ...before.values()];
+  private keep({ subject, data, headers = {}, ttlSeconds }: Message): Stored {
+    const atMs = this.nowMs();
+    const before = this.all.get(subject);
+    if (before && before.atMs < atMs - longestLagMs) before.before = undefined;
+    const tokens = subject.split(".");
+    const expiresMs = ttlSeconds ? atMs + ttlSeconds * 1000 : Infinity;
+    const stored: Kept = { subject, data, headers, sequence: ++this.lastSequence, expiresMs, atMs, tokens, before };
+    this.all.set(subject, stored);
+    shelved(this.byPartition, tokens[1] ?? "").set(subject, stored);
+    shelved(this.byArea, tokens[2] ?? "").set(subject, stored);
+    return stored;
   }
 }
 
-/** Third token: what kind of thing it is. */
-const areaOf = (subject: string): string => subject.split(".", 3)[2] ?? "";
+function asOf(newest: Kept, atMs: number): Kept | undefined {
+  let kept: Kept | undefined = newest;
+  while (kept && kept.atMs > atMs) kept = kept.before;
+  return kept;
+}
 
-function matcher(filter: string): (subject: string) => boolean {
-  const wanted = new RegExp(`^${filter.replaceAll(".", "\\.").replaceAll("*", "[^.]+").replace(/>$/, ".+")}$`);
-  return (subject) => wanted.test(subject);
+function shelved(shelves: Map<string, Shelf>, name: string): Shelf {
+  const shelf = shelves.get(name) ?? new Map<string, Kept>();
+  shelves.set(name, shelf);
+  return shelf;
+}
+
+/** The first token, `fl` or `fll`, is not compared. */
+function fits(wanted: string[], tokens: string[]): boolean {
+  for (let i = 1; i < wanted.length; i++) {
+    const token = wanted[i];
+    if (token === ">") return tokens.length > i;
+    if (token !== "*" && token !== tokens[i]) return false;
+  }
+  return tokens.length === wanted.length || wanted[0] === ">";
 }
 
 /** What becomes of one request: when it arrives, and how long its answer takes; undefined: never. */
@@ -165,14 +178,15 @@ export function memoryLog(stream: MemoryStream, wire: Wire, underWay: Map<string
       yield* await request<Stored[]>(1, (answer) => answer(() => stream.newest(filter, fromSequence, wire.lagMs())));
     },
     listen(filter, receive) {
-      const matches = matcher(filter);
+      const wanted = filter.split(".");
       return stream.watch((batch) => {
         for (const stored of batch) {
-          const subject = stored.subject.replace(/^fl\./, "fll.");
-          if (!matches(subject)) continue;
+          if (!fits(wanted, (stored as Kept).tokens)) continue;
           const ms = wire.copyMs();
-          const headers = { ...stored.headers, "Nats-Sequence": String(stored.sequence) };
-          if (ms !== undefined) wire.later(ms, () => wire.enter(() => receive({ ...stored, subject, headers })));
+          if (ms === undefined) continue;
+          const { data, sequence } = stored;
+          const subject = `${republishPrefix}${stored.subject.slice(stored.subject.indexOf("."))}`;
+          wire.later(ms, () => wire.enter(() => receive({ subject, sequence, data, headers: { ...stored.headers, "Nats-Sequence": String(sequence) } })));
         }
       });
     },

@@ -1,9 +1,13 @@
 /** The simulator is worth something only if it notices when a line of safety is missing. */
+import "./partitions.ts";
 import assert from "node:assert/strict";
 import test from "node:test";
-import { mutants, type Mutant } from "./mutants.ts";
-import { writeScript } from "./script.ts";
-import { World, type Violation } from "./world.ts";
+import type { Mutant } from "./mutants.ts";
+import type { Violation } from "./world.ts";
+
+const { mutants } = await import("./mutants.ts");
+const { writeScript } = await import("./script.ts");
+const { World } = await import("./world.ts");
 
 const most = Number(process.env["SEEDS"] ?? 60);
 

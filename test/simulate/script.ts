@@ -10,6 +10,9 @@ export type Fault =
   | { do: "lose acks"; forMs: number }
   | { do: "land late"; forMs: number }
   | { do: "lose copies"; forMs: number }
+  | { do: "lose words"; forMs: number }
+  | { do: "join"; slot: number }
+  | { do: "drain"; slot: number; on: boolean }
   | { do: "delay requests"; forMs: number }
   | { do: "fail requests"; forMs: number }
   | { do: "fail upstream"; forMs: number }
@@ -33,26 +36,30 @@ export const units = ["kustomization/apps/a", "kustomization/apps/b", "kustomiza
 export const sourceId = "gitrepository/apps/shop";
 const names = ["w", "x", "y", "z"];
 
-const faults: ((random: Random) => Fault)[] = [
-  (random) => ({ do: "crash", slot: random.between(0, 1), backMs: random.between(50, 8_000) }),
-  (random) => ({ do: "crash", slot: random.between(0, 1), backMs: random.between(50, 500) }),
-  (random) => ({ do: "leave", slot: random.between(0, 1), backMs: random.between(50, 2_000) }),
-  (random) => ({ do: "stop", slot: random.between(0, 1), forMs: random.between(500, 9_000) }),
-  (random) => ({ do: "stop", slot: random.between(0, 1), forMs: random.between(2_000, 90_000) }),
-  (random) => ({ do: "cut log", slot: random.pick([0, 1, "all"] as const), forMs: random.between(200, 20_000) }),
-  (random) => ({ do: "cut cluster", slot: random.pick([0, 1, "all"] as const), forMs: random.between(200, 15_000) }),
+const faults: ((random: Random, slot: () => number) => Fault)[] = [
+  (random, slot) => ({ do: "crash", slot: slot(), backMs: random.between(50, 8_000) }),
+  (random, slot) => ({ do: "crash", slot: slot(), backMs: random.between(50, 500) }),
+  (random, slot) => ({ do: "leave", slot: slot(), backMs: random.between(50, 2_000) }),
+  (random, slot) => ({ do: "stop", slot: slot(), forMs: random.between(500, 9_000) }),
+  (random, slot) => ({ do: "stop", slot: slot(), forMs: random.between(2_000, 90_000) }),
+  (random, slot) => ({ do: "cut log", slot: random.pick([slot(), slot(), "all"] as const), forMs: random.between(200, 20_000) }),
+  (random, slot) => ({ do: "cut cluster", slot: random.pick([slot(), slot(), "all"] as const), forMs: random.between(200, 15_000) }),
   (random) => ({ do: "lose acks", forMs: random.between(5_000, 40_000) }),
   (random) => ({ do: "land late", forMs: random.between(5_000, 40_000) }),
   (random) => ({ do: "lose copies", forMs: random.between(5_000, 60_000) }),
+  (random) => ({ do: "lose words", forMs: random.between(5_000, 60_000) }),
   (random) => ({ do: "delay requests", forMs: random.between(5_000, 60_000) }),
   (random) => ({ do: "fail requests", forMs: random.between(2_000, 20_000) }),
   (random) => ({ do: "fail upstream", forMs: random.between(2_000, 30_000) }),
-  (random) => ({ do: "damage", actor: random.pick([sourceId, "kustomization/apps/c"]), slot: random.between(0, 1) }),
+  (random, slot) => ({ do: "damage", actor: random.pick([sourceId, "kustomization/apps/c"]), slot: slot() }),
+  (_, slot) => ({ do: "drain", slot: slot(), on: true }),
+  (_, slot) => ({ do: "drain", slot: slot(), on: false }),
 ];
 
 export function writeScript(seed: number): Script {
   const random = seeded(seed);
   const troubleMs = random.between(60, 200) * 1000;
+  const slots = random.pick([1, 2, 2, 2, 3, 3, 4]);
   const at = () => random.between(0, troubleMs);
   let values = 0;
   const steps: Step[] = [{ atMs: 0, ...commit(random, () => `v${values++}`) }];
@@ -67,11 +74,13 @@ export function writeScript(seed: number): Script {
   add(0, 2, () => ({ do: "delete", unit: random.pick(units), backMs: random.chance(0.5) ? null : random.pick([0, 50, 2_000, 20_000]) }));
   add(0, 4, () => ({ do: "touch object", nth: random.between(0, 99), value: `theirs${values++}` }));
   add(0, 2, () => ({ do: "delete object", nth: random.between(0, 99) }));
-  add(2, 9, () => random.pick(faults)(random));
+  let joined = 0;
+  add(2, 9, () => random.pick(faults)(random, () => random.between(0, slots + joined - 1)));
+  add(0, Math.min(2, 4 - slots), () => ({ do: "join", slot: slots + joined++ }));
   steps.sort((a, b) => a.atMs - b.atMs);
   let requests = 0;
   for (const step of steps) if (step.do === "request") step.value = String(++requests).padStart(3, "0");
-  return { seed, slots: random.chance(0.6) ? 2 : 1, replicated: random.chance(0.5), troubleMs, steps };
+  return { seed, slots, replicated: random.chance(0.5), troubleMs, steps };
 }
 
 /** Changes a few objects of one or two directories; now and then what is committed does not build. */

@@ -3,7 +3,9 @@ import { hash } from "node:crypto";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { RenderedObject } from "#services/render/objects.ts";
 import type { Renderer } from "#services/render/render.ts";
-import type { FetchedSource } from "#services/sources/define.ts";
+import type { FetchedSource, SourceKind } from "#services/sources/define.ts";
+import type { WorkerOptions } from "#services/worker/worker-options.ts";
+import { repository } from "./objects.ts";
 
 /** By path: what a directory renders to, as name and value of each object; `broken`: it does not build. */
 export type Tree = Record<string, Record<string, string> | "broken">;
@@ -57,6 +59,48 @@ export class Upstream {
       },
     };
   }
+}
+
+/** How long something takes: until it is over. */
+type Delay = (fromMs: number, toMs: number) => Promise<void>;
+
+export function gitSource(upstream: Upstream, delay: Delay, isDown: () => boolean): SourceKind<unknown> {
+  const ask = async () => {
+    await delay(5, 600);
+    if (isDown()) throw new Fault("UpstreamUnreachable", repository);
+  };
+  return {
+    kind: "GitRepository",
+    resolve: async () => {
+      const { head } = upstream;
+      await ask();
+      return upstream.revision(head);
+    },
+    fetch: async ({ revision }) => {
+      await ask();
+      return upstream.fetched(revision);
+    },
+  };
+}
+
+/** Where all workers keep artifacts. */
+export function artifactStore(stored: Map<string, Uint8Array>, delay: Delay): WorkerOptions["artifacts"] {
+  const retain = async (prefix: string, keep: string[]) => {
+    await delay(1, 5);
+    for (const path of stored.keys()) if (path.startsWith(`${prefix}/`) && !keep.includes(path)) stored.delete(path);
+  };
+  return {
+    put: async (path, bytes) => { await delay(1, 5); stored.set(path, bytes); },
+    has: async (path) => { await delay(1, 5); return stored.has(path); },
+    get: async (path) => {
+      await delay(1, 5);
+      const bytes = stored.get(path);
+      if (!bytes) throw new Fault("ArtifactCorrupt", path, { detail: "not found" });
+      return bytes;
+    },
+    retain,
+    remove: (prefix) => retain(prefix, []),
+  };
 }
 
 /** -1 when there is none. */

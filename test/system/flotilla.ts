@@ -1,4 +1,4 @@
-/** `flotilla up` as a child process, started exactly as a user starts it, and the commands beside it. */
+/** `flotilla up` and `flotilla worker` as child processes, started exactly as a user starts them, and the commands beside them. */
 import { execFile } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -40,6 +40,7 @@ export type FlotillaOptions = {
 
 const program = join(import.meta.dirname, "../../services/cli/flotilla.mjs");
 const stopTimeoutMs = 20_000;
+const announceTimeoutMs = 5_000;
 let starts = 0;
 
 export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", args = [], nodeArgs = [] }: FlotillaOptions): Promise<Flotilla> {
@@ -54,12 +55,7 @@ export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", 
   return {
     url, token, webhookToken, data, logs,
     pid: child.pid,
-    announce: (repositoryUrl) => {
-      const body = JSON.stringify({ repository: { clone_url: repositoryUrl } });
-      const signature = `sha256=${createHmac("sha256", webhookToken).update(body).digest("hex")}`;
-      const headers = { "content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature };
-      return fetch(`${url}/hook/push`, { method: "POST", headers, body });
-    },
+    announce: (repositoryUrl) => announce(url, webhookToken, repositoryUrl),
     async stop(how = "kill") {
       if (!isAlive(child.pid)) return child.ended;
       const late = setTimeout(() => void child.kill(), stopTimeoutMs);
@@ -74,6 +70,51 @@ export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", 
       await eventually("the process gone", () => !isAlive(child.pid));
     },
   };
+}
+
+/** A worker beside others, on a NATS that is there. */
+export type RunningWorker = Pick<Flotilla, "url" | "token" | "pid" | "logs" | "announce" | "crash"> & {
+  /** By which the others know it. */
+  name: string;
+  signal(signal: NodeJS.Signals): void;
+  /** How it ended. */
+  ended: Promise<string>;
+};
+
+export type WorkerOptions = {
+  kubeconfig: string;
+  /** With its token, as `--nats` takes it. */
+  nats: string;
+  /** For its log and its note of where it is. */
+  data: string;
+  tokens: { token: string; webhookToken: string };
+  args?: string[];
+  nodeArgs?: string[];
+};
+
+export async function startWorker({ kubeconfig, nats, data, tokens, args = [], nodeArgs = [] }: WorkerOptions): Promise<RunningWorker> {
+  await mkdir(data, { recursive: true });
+  const logFile = join(data, `worker-${++starts}.log`);
+  const words = ["worker", "--nats", nats, "--kubeconfig", kubeconfig, "--data", data, ...args];
+  const env = { ...process.env, FLOTILLA_TOKEN: tokens.token, FLOTILLA_WEBHOOK_TOKEN: tokens.webhookToken };
+  const child = startChild({ name: "flotilla worker", command: process.execPath, args: [...nodeArgs, program, ...words], logFile, cwd: data, env });
+  const logs = () => readLog(logFile);
+  const ready = await whileAlive([child], (signal) =>
+    eventually("flotilla worker ready", () => logs().find(({ msg }) => msg === "ready"), { signal, withinMs: 60_000 }));
+  const url = String(ready["url"]);
+  return {
+    url, logs, token: tokens.token, name: String(ready["worker"]), pid: child.pid, ended: child.ended,
+    announce: (repositoryUrl) => announce(url, tokens.webhookToken, repositoryUrl),
+    signal: (signal) => { if (isAlive(child.pid)) process.kill(child.pid, signal); },
+    crash: () => child.kill(),
+  };
+}
+
+function announce(url: string, webhookToken: string, repositoryUrl: string): Promise<Response> {
+  const body = JSON.stringify({ repository: { clone_url: repositoryUrl } });
+  const signature = `sha256=${createHmac("sha256", webhookToken).update(body).digest("hex")}`;
+  const headers = { "content-type": "application/json", "x-github-event": "push", "x-hub-signature-256": signature };
+  return fetch(`${url}/hook/push`, { method: "POST", headers, body, signal: AbortSignal.timeout(announceTimeoutMs) });
 }
 
 export type Ran = { code: number; stdout: string; stderr: string };

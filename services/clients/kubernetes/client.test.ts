@@ -139,3 +139,37 @@ const named = [
 ] as const;
 for (const { verb, resource, ...request } of named)
   test(`[AP37] ${request.method} ${request.path} counts as ${verb} ${resource}`, () => assert.deepEqual(describeRequest(request), { verb, resource }));
+
+test("[FA14] the gate is around every attempt of a request, and sees how it ends; a stream passes it by", async () => {
+  const ends: (string | number)[] = [];
+  let inside = 0;
+  const gated = createKubeClient({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}/proxy` }, {
+    gate: async (run) => {
+      assert.equal(++inside, 1, "not while it waits to try again");
+      try {
+        const done = await run();
+        ends.push("done");
+        return done;
+      } catch (error) {
+        ends.push((error as { code: number }).code);
+        throw error;
+      } finally {
+        inside--;
+      }
+    },
+  });
+  answers = [429, 503, 200];
+  await gated.request(conditional);
+  assert.deepEqual(ends, [429, 503, "done"]);
+  for await (const _chunk of await gated.stream({ method: "GET", path: get.path, query: { watch: true } })) assert.equal(inside, 0);
+  assert.equal(ends.length, 3);
+  await gated.close();
+});
+
+test("[FA14] what the gate does not let in is not sent", async () => {
+  const reason = new Fault("LeaseLost", "partition 7");
+  const shut = createKubeClient({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}/proxy` }, { gate: () => Promise.reject(reason) });
+  await assert.rejects(shut.request(get), reason);
+  assert.deepEqual(asked, []);
+  await shut.close();
+});

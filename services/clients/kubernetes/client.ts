@@ -52,7 +52,14 @@ export type KubeClientOptions = {
   onRequest?: (seen: RequestSeen) => void;
   /** Requests at once; reads and writes each have their own line. */
   concurrency?: number;
+  /**
+   * Around every attempt of a request that ends; never around a stream, nor the wait before a repetition. It may hold an
+   * attempt back, and sees how it ends. The signal ends the request's wait.
+   */
+  gate?: Gate;
 };
+
+export type Gate = <T>(run: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
 
 export type KubeClient = {
   /**
@@ -69,7 +76,7 @@ const mostAttempts = 5;
 const firstWaitMs = 100;
 const longestWaitMs = 10_000;
 
-export function createKubeClient(config: ClusterConfig, { onRequest, concurrency = 32 }: KubeClientOptions = {}): KubeClient {
+export function createKubeClient(config: ClusterConfig, { onRequest, concurrency = 32, gate = (run) => run() }: KubeClientOptions = {}): KubeClient {
   const transport = openTransport(config);
   const prefix = new URL(config.server).pathname.replace(/\/$/, "");
   const writes = new Limiter(concurrency);
@@ -95,11 +102,11 @@ export function createKubeClient(config: ClusterConfig, { onRequest, concurrency
     request: <T>(request: KubeRequest) => {
       const line = request.method === "GET" ? reads : writes;
       return retrying(request, config.server, () =>
-        line.run(async () => {
+        line.run(() => gate(async () => {
           const answer = await send(request, () => transport.calls);
           const serverMs = Date.parse(String(answer.headers["date"] ?? "")) || 0;
           return { code: answer.statusCode, serverMs, body: (await answer.body.json()) as T };
-        }, request.signal),
+        }, request.signal), request.signal),
       );
     },
     async stream(request) {

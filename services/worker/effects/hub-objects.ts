@@ -1,4 +1,4 @@
-/** The objects of the hub as effects need them: the cached copy to read, preconditioned writes to change. */
+/** The objects of the hub as effects need them: the copy at hand to read, preconditioned writes to change. */
 import { finalizer } from "#protocol/api/annotations.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { ActorKey } from "#protocol/names/actor.ts";
@@ -20,15 +20,15 @@ export class HubObjects {
     this.ports = ports;
   }
 
-  /** @throws Fault ObjectGone */
-  need(key: ActorKey): RawObject {
-    const object = this.ports.cached(key);
+  /** As this worker knows it; of another worker's partition, as the server has it now. @throws Fault ObjectGone */
+  async need(key: ActorKey): Promise<RawObject> {
+    const object = await this.find(key);
     if (!object) throw new Fault("ObjectGone", shown(this.ports.kindOf(key.kind), key));
     return object;
   }
 
-  find(key: ActorKey): RawObject | undefined {
-    return this.ports.cached(key);
+  async find(key: ActorKey): Promise<RawObject | undefined> {
+    return this.ports.cached(key) ?? (await this.ports.reread(key));
   }
 
   /**
@@ -45,7 +45,7 @@ export class HubObjects {
   }
 
   async addFinalizer(key: ActorKey): Promise<null> {
-    const live = this.need(key);
+    const live = await this.need(key);
     const before = live.metadata.finalizers ?? [];
     if (!before.includes(finalizer)) await this.ports.patchFinalizers(key, live, [...before, finalizer]);
     return null;

@@ -1,12 +1,13 @@
 /** What the kustomization chart asks for: find the artifact, build, apply, prune, follow health, remove. */
 import { displayName, groupOf, inventoryId, objectIdOf, parseInventoryId, versionOf } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
+import { isUnfinished } from "#machines/kustomization/context.ts";
 import type { KustomizationContext } from "#machines/kustomization/machine.ts";
 import { kustomization } from "#protocol/api/kustomization.ts";
-import { Fault } from "#protocol/errors/fault.ts";
-import type { ApplyOutcome, ApplyScope, BuildOutcome, InventoryEntry, PruneOutcome, SourceFound } from "#protocol/messages/kustomization.ts";
+import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import type { ApplyOutcome, ApplyScope, BuildOutcome, InventoryEntry, PruneOutcome, RemoveOutcome, SourceFound } from "#protocol/messages/kustomization.ts";
 import type { Artifact } from "#protocol/messages/source.ts";
-import { parseActorId, type ActorKey } from "#protocol/names/actor.ts";
+import { parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { RenderedObject } from "#services/render/objects.ts";
 import type { Renderer } from "#services/render/render.ts";
 import type { KustomizeSpec } from "#services/render/spec.ts";
@@ -20,8 +21,12 @@ import type { HubObjects } from "./hub-objects.ts";
 
 export type KustomizationPorts = {
   hub: HubObjects;
-  /** The artifact a source actor of this worker holds now, and the trace of its change. */
-  held(source: ActorKey): { artifact: Artifact; traceparent: string } | undefined;
+  /** The artifact a source holds now, and the trace of its change: from its actor's record, wherever that lives. */
+  held(source: ActorKey): Promise<{ artifact: Artifact; traceparent: string } | "no artifact" | "no source">;
+  /** Under which epoch this worker owns the unit's partition. */
+  epochOf(unit: ActorKey): number;
+  /** Whether what is written carries the epoch, for the admission policy of deploy/policy. */
+  stamps?: boolean;
   artifacts: Pick<ArtifactStore, "get">;
   renderer: Pick<Renderer, "render">;
   rendered: RenderedCache;
@@ -36,10 +41,10 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
   const ownerOf = ({ namespace, name }: ActorKey): Owner => ({ namespace, name });
 
   /** Renders; `previous` lets the renderer answer that nothing changed. */
-  async function build(call: EffectCall, previous: BuildOutcome | null): Promise<BuildOutcome | RenderedObject[]> {
+  async function build(call: EffectCall, previous: BuildOutcome | null): Promise<BuildOutcome> {
     const { source } = contextOf(call);
     if (!source) throw new Fault("ArtifactMissing", shown("Kustomization", call.key));
-    const { spec } = kustomization.parse(declared(hub.need(call.key)));
+    const { spec } = kustomization.parse(declared(await hub.need(call.key)));
     const answer = await renderer.render({
       artifact: { digest: source.digest, load: () => artifacts.get(source.path, { digest: source.digest }) },
       path: spec.path ?? "",
@@ -67,40 +72,27 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
       const { facts } = contextOf(call);
       const source = parseActorId(facts?.source ?? "");
       const name = shown(kindOf(source.kind), source);
-      if (!hub.find(source)) throw new Fault("SourceMissing", name, { detail: `${name} not found` });
-      const found = ports.held(source);
-      if (!found) throw new Fault("ArtifactMissing", name, { detail: "Source artifact not found, retrying in 30s" });
-      return { ...found, inventory: listed(hub.need(call.key)) };
+      const found = await ports.held(source);
+      if (found === "no source") throw new Fault("SourceMissing", name, { detail: `${name} not found` });
+      if (found === "no artifact") throw new Fault("ArtifactMissing", name, { detail: "Source artifact not found, retrying in 30s" });
+      return { ...found, inventory: listed(await hub.need(call.key)) };
     },
 
-    build: (call) => build(call, contextOf(call).build),
-
-    async apply(call): Promise<ApplyOutcome> {
-      const { scope } = call.input as { scope: ApplyScope };
-      const { inventory } = contextOf(call);
-      const { spec } = kustomization.parse(declared(hub.need(call.key)));
-      const objects = await objectsOf(call);
-      refuseDoubles(objects, call.key);
-      const drifted = new Map(cluster.drifted(inventory).map(({ id, by }) => [id, by]));
-      const outcome = await cluster.apply({
-        key: call.key, objects, owner: ownerOf(call.key), inventory, scope, drifted, force: spec.force, signal: call.signal,
-      });
-      // Not the unit's failure: the worker tries again when it may write again.
-      if (outcome.fault?.code === "LeaseLost") throw new Fault("LeaseLost", outcome.fault.subject);
-      const changes = outcome.changes.map((change) => {
-        const manager = change.action === "unchanged" ? undefined : drifted.get(change.id);
-        return manager ? { ...change, by: manager } : change;
-      });
-      return { ...outcome, changes };
+    async build(call) {
+      const { build: previous, appliedKey } = contextOf(call);
+      const outcome = await build(call, previous);
+      if (outcome.renderKey === appliedKey) return outcome;
+      const objects = rendered.get(unitOf(call.key), outcome.renderKey)?.objects;
+      return objects ? { ...outcome, objects: await cluster.idsOf(objects) } : outcome;
     },
 
-    prune(call): Promise<PruneOutcome> {
-      return cluster.prune({ key: call.key, entries: contextOf(call).leftovers, owner: ownerOf(call.key), signal: call.signal });
-    },
+    apply: (call) => recovering<ApplyOutcome>(call, () => apply(call), { entries: [], changes: [] }),
+
+    prune: (call) => recovering<PruneOutcome>(call, () => prune(call), { deleted: [], left: contextOf(call).leftovers }),
 
     async followHealth(call) {
       const { inventory, facts, build: built } = contextOf(call);
-      const { spec } = kustomization.parse(declared(hub.need(call.key)));
+      const { spec } = kustomization.parse(declared(await hub.need(call.key)));
       // spec.wait overrides spec.healthChecks (flux.md 1.8); a unit never waits for itself.
       const itself = inventoryId({ ...call.key, group: "kustomize.toolkit.fluxcd.io", kind: "Kustomization" });
       const applied = inventory.filter(({ id, uid }) => uid !== "" && id !== itself).map(({ id }) => id);
@@ -117,25 +109,77 @@ export function kustomizationEffects(ports: KustomizationPorts): Effects {
       return null;
     },
 
-    async remove(call) {
+    async remove(call): Promise<RemoveOutcome> {
       const context = contextOf(call);
       const live = await hub.leaving(call.key, context.facts?.uid ?? "");
-      if (!live) return null;
+      if (!live) return { late: false };
       // Suspended objects are let go without deleting anything (flux.md 0.4).
       const policy = context.facts?.suspended ? "Orphan" : (context.facts?.deletion ?? "Orphan");
       if (policy !== "Orphan") {
         const known = [...context.inventory, ...context.leftovers];
-        const entries = known.length > 0 ? known : listed(live);
         const { fault } = await cluster.prune({
-          key: call.key, entries, owner: ownerOf(call.key), signal: call.signal,
+          key: call.key, entries: known.length > 0 ? known : listed(live), owner: ownerOf(call.key), signal: call.signal, traceparent: traceOf(call),
           ...(policy === "WaitForTermination" && { waitMs: context.facts?.timeoutMs ?? 60_000 }),
         });
         if (fault) throw new Fault(fault.code, fault.subject, { detail: fault.detail });
+        const recovered = call.recovered && isUnfinished(context);
+        if (recovered || context.wary === "crashed") return { late: true, recovered };
       }
       rendered.drop(unitOf(call.key));
-      return hub.removeFinalizer(call.key);
+      await hub.removeFinalizer(call.key);
+      return { late: false };
     },
   };
+
+  async function apply(call: EffectCall): Promise<ApplyOutcome> {
+    const { scope } = call.input as { scope: ApplyScope };
+    const { inventory, unfenced } = contextOf(call);
+    const { spec } = kustomization.parse(declared(await hub.need(call.key)));
+    const objects = await objectsOf(call);
+    refuseDoubles(objects, call.key);
+    const drifted = new Map(cluster.drifted(call.key, inventory).map(({ id, by }) => [id, by]));
+    const epoch = `${partitionOf(call.key)}:${ports.epochOf(call.key)}`;
+    const outcome = await cluster.apply({
+      key: call.key, objects, owner: ownerOf(call.key), inventory, scope, drifted, force: spec.force, signal: call.signal, traceparent: traceOf(call),
+      ...((call.recovered || unfenced) && { touch: { epoch } }),
+      ...(ports.stamps && { stamp: epoch }),
+    });
+    const changes = outcome.changes.map((change) => {
+      const manager = change.action === "unchanged" ? undefined : drifted.get(change.id);
+      return manager ? { ...change, by: manager } : change;
+    });
+    return { ...outcome, changes };
+  }
+
+  function prune(call: EffectCall): Promise<PruneOutcome> {
+    const { leftovers, inventory } = contextOf(call);
+    return cluster.prune({
+      key: call.key, entries: leftovers, keep: new Set(inventory.map(({ id }) => id)), owner: ownerOf(call.key), signal: call.signal,
+      traceparent: traceOf(call),
+    });
+  }
+
+  /** What no change caused, such as putting drift back, is traced apart from it. */
+  function traceOf(call: EffectCall): () => string | undefined {
+    const { traceparent, attempted, applied } = contextOf(call);
+    return () => (attempted !== applied && traceparent ? traceparent : undefined);
+  }
+}
+
+/**
+ * What came of a run that writes, and whether it took over from a crashed owner: the chart must hear of that also when
+ * the run failed. A lost lease is not the unit's failure: the worker tries again when it may write again.
+ */
+async function recovering<T extends { fault?: FaultData }>(
+  { recovered, key }: EffectCall, run: () => Promise<T>, nothing: T,
+): Promise<T & { recovered?: boolean }> {
+  const outcome = await run().catch((thrown: unknown) => {
+    const fault = Fault.from(thrown, shown("Kustomization", key));
+    if (!recovered || fault.code === "LeaseLost") throw thrown;
+    return { ...nothing, fault: fault.toJSON() };
+  });
+  if (outcome.fault?.code === "LeaseLost") throw new Fault("LeaseLost", outcome.fault.subject);
+  return recovered ? { ...outcome, recovered } : outcome;
 }
 
 const unitOf = ({ namespace, name }: ActorKey): string => `${namespace}/${name}`;

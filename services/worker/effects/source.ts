@@ -19,12 +19,14 @@ export type SourcePorts = {
   artifacts: Pick<ArtifactStore, "put" | "has" | "retain" | "remove">;
   spans: Pick<Spans, "recordSpan">;
   clock: Clock;
+  /** Throws Fault LeaseLost when this worker may not act for the source now. */
+  guard(key: ActorKey): void;
 };
 
-export function sourceEffects({ kinds, hub, artifacts, spans, clock }: SourcePorts): Effects {
-  const callOf = ({ key, signal }: EffectCall, timeoutMs: number): SourceCall<unknown> => ({
+export function sourceEffects({ kinds, hub, artifacts, spans, clock, guard }: SourcePorts): Effects {
+  const callOf = async ({ key, signal }: EffectCall, timeoutMs: number): Promise<SourceCall<unknown>> => ({
     key,
-    spec: specOf(hub.need(key)),
+    spec: specOf(await hub.need(key)),
     secret: (name) => hub.secret(key.namespace, name),
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
   });
@@ -34,13 +36,13 @@ export function sourceEffects({ kinds, hub, artifacts, spans, clock }: SourcePor
 
     async resolve(call) {
       const { path } = call.input as { path: string };
-      const revision = await kindOf(kinds, call.key).resolve(callOf(call, timeoutOf(call)));
+      const revision = await kindOf(kinds, call.key).resolve(await callOf(call, timeoutOf(call)));
       return { revision, stored: path !== "" && (await artifacts.has(path)) };
     },
 
     async fetch(call): Promise<Fetched> {
       const { revision } = call.input as { revision: string };
-      const found = await kindOf(kinds, call.key).fetch({ ...callOf(call, timeoutOf(call)), revision });
+      const found = await kindOf(kinds, call.key).fetch({ ...(await callOf(call, timeoutOf(call))), revision });
       const { kind, namespace, name } = call.key;
       const folder = `${kind}/${namespace}/${name}`;
       const digest = digestOf(found.archive);
@@ -48,7 +50,7 @@ export function sourceEffects({ kinds, hub, artifacts, spans, clock }: SourcePor
       await artifacts.put(path, found.archive, digest);
       // The one before stays for consumers that are still reading it (flux.md 2.0, 9).
       const before = (call.context["artifact"] as Artifact | null)?.path;
-      await artifacts.retain(folder, [path, ...(before ? [before] : [])]);
+      await artifacts.retain(folder, [path, ...(before ? [before] : [])], () => guard(call.key));
 
       const change = changeOf({ ...found.change, committedAtMs: found.committedAtMs, subject: found.subject });
       const nowMs = clock.nowMs();
@@ -66,7 +68,7 @@ export function sourceEffects({ kinds, hub, artifacts, spans, clock }: SourcePor
     },
 
     async remove({ key }) {
-      await artifacts.remove(`${key.kind}/${key.namespace}/${key.name}`);
+      await artifacts.remove(`${key.kind}/${key.namespace}/${key.name}`, () => guard(key));
       await hub.removeFinalizer(key);
       return null;
     },

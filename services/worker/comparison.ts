@@ -1,0 +1,101 @@
+/**
+ * Compares records with what the hub's watches show: when a partition was taken over and is shown for the first time, and
+ * when a watch had to begin anew, so that what went unseen is found.
+ */
+import { Fault } from "#protocol/errors/fault.ts";
+import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import type { ActorRecord } from "#protocol/records/actor.ts";
+import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
+import { inventoryOf } from "./drift-watch.ts";
+
+export type Held = { key: ActorKey; record: ActorRecord };
+
+export type ComparisonPorts = {
+  owns(partition: number): boolean;
+  /** Every unit of this worker, at rest or not. */
+  units(): Iterable<ActorKey>;
+  recordOf(key: ActorKey): Promise<ActorRecord | undefined>;
+  hasObject(key: ActorKey): boolean;
+  /** Its object went while nobody looked. */
+  gone(key: ActorKey): void;
+  /** What the owner before did not get round to saying is said. */
+  status(key: ActorKey, record: ActorRecord): void;
+  drift(key: ActorKey, record: ActorRecord): void;
+  ensureWatched(entries: InventoryEntry[]): Promise<void>;
+  failed(thrown: unknown): void;
+};
+
+export class Comparison {
+  private readonly ports: ComparisonPorts;
+  /** Records of partitions that were taken and not shown yet. */
+  private readonly taken = new Map<number, Held[]>();
+  private readonly shown = new Set<number>();
+  /** Partitions that were compared just now, when they were shown for the first time. */
+  private readonly compared = new Set<number>();
+  private readonly waiting = new Map<string, ActorKey>();
+  private working = false;
+  private stopped = false;
+
+  constructor(ports: ComparisonPorts) {
+    this.ports = ports;
+  }
+
+  took(partition: number, records: Held[]): void {
+    this.taken.set(partition, records);
+  }
+
+  drop(partition: number): void {
+    this.taken.delete(partition);
+    this.shown.delete(partition);
+    this.compared.delete(partition);
+  }
+
+  isShown(partition: number): boolean {
+    return this.shown.has(partition);
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /** Everything of the partition that the hub's watches know of has been shown. */
+  show(partition: number): void {
+    const { owns, hasObject, gone, status, drift, ensureWatched, failed } = this.ports;
+    if (!owns(partition)) return;
+    this.shown.add(partition);
+    const records = this.taken.get(partition);
+    if (!records) return;
+    this.taken.delete(partition);
+    this.compared.add(partition);
+    for (const { key, record } of records)
+      if (hasObject(key)) status(key, record);
+      else gone(key);
+    // What drifted while nobody watched is put back at once.
+    ensureWatched(records.flatMap(({ record }) => inventoryOf(record))).then(() => {
+      if (!this.stopped && owns(partition)) for (const { key, record } of records) drift(key, record);
+    }, failed);
+  }
+
+  /** A watch had to begin anew. */
+  relisted(partition?: number): void {
+    if (partition !== undefined && this.compared.delete(partition)) return;
+    for (const key of this.ports.units()) if (partition === undefined || partitionOf(key) === partition) this.waiting.set(actorId(key), key);
+    void this.work();
+  }
+
+  /** One after the other: those at rest have to be read. */
+  private async work(): Promise<void> {
+    if (this.working) return;
+    this.working = true;
+    for (const [id, key] of this.waiting) {
+      this.waiting.delete(id);
+      const record = await this.ports.recordOf(key).catch((thrown: unknown) => {
+        if (!(thrown instanceof Fault)) this.waiting.set(id, key); // NATS is away: once more, after the others
+        return undefined;
+      });
+      if (this.stopped) return;
+      if (record && this.ports.owns(partitionOf(key))) this.ports.drift(key, record);
+    }
+    this.working = false;
+  }
+}
