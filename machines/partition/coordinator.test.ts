@@ -23,7 +23,7 @@ const rows = [
   { what: "nobody leads: it stands", play: () => round(begun()), running: "stand" },
   { what: "a living one leads: it follows", play: () => round(begun().send(leader("them"))), running: "" },
   { what: "the one that leads may be dead: it stands", play: () => round(begun().send(leader("them", false))), running: "stand" },
-  { what: "it died only now: it waits for its round", play: () => begun().send(leader("them")).send(leader("them", false)), running: "" },
+  { what: "the one that led is held for dead from now on: it stands at once", play: () => begun().send(leader("them")).send(leader("them", false)), running: "stand" },
   { what: "it leads itself", play: () => begun().send(leader("me")), running: "lead" },
   { what: "its own heartbeat is late: it leads all the same", play: () => begun().send(leader("me", false)), running: "lead" },
   { what: "it was elected", play: () => round(begun()).send(leader("me")).answer(), running: "lead" },
@@ -34,6 +34,6 @@ const rows = [
   { what: "a round that failed is followed by the next", play: () => round(begun().send(leader("me")).fail("Unexpected")), running: "lead" },
   { what: "news while it rests", play: () => begun().send(leader("me")).answer().send({ type: "news" }), running: "lead" },
   { what: "another leads meanwhile", play: () => round(begun().send(leader("me")).send(leader("them")).answer()), running: "" },
-  { what: "another led for a while and died", play: () => round(round(begun().send(leader("me")).send(leader("them")).answer()).send(leader("them", false))), running: "stand" },
+  { what: "another led for a while and died", play: () => round(begun().send(leader("me")).send(leader("them")).answer()).send(leader("them", false)), running: "stand" },
 ];
 for (const { what, play, running } of rows) test(`[OW34] ${what}`, () => assert.equal(play().running, running));

@@ -16,6 +16,7 @@ export const coordinator = setup({
   guards: {
     vacant: ({ context: c }) => !c.leaderAlive && c.leader !== c.me,
     mine: ({ context: c }) => c.leader === c.me,
+    justDied: ({ context: c, event }) => event.type === "leader" && c.leaderAlive && !event.alive && event.leader !== c.me,
   },
   actors: {
     /** Tells the one before that it is dead, and writes our name. */
@@ -23,15 +24,19 @@ export const coordinator = setup({
     /** What machines/rules/coordination.ts decides, done. */
     lead: effect<null, null>(),
   },
+  actions: {
+    see: assign(({ event }) => (event.type === "leader" ? { leader: event.leader, leaderAlive: event.alive } : {})),
+  },
   delays: { round: 200 },
 }).createMachine({
   id: "coordinator",
   context: ({ input }) => ({ ...input, leader: "", leaderAlive: false }),
   initial: "following",
-  on: { leader: { actions: assign({ leader: ({ event }) => event.leader, leaderAlive: ({ event }) => event.alive }) } },
+  on: { leader: { actions: "see" } },
   states: {
     following: {
       always: { guard: "mine", target: "leading" },
+      on: { leader: [{ guard: "justDied", target: "standing", actions: "see" }, { actions: "see" }] },
       after: { round: [{ guard: "vacant", target: "standing" }, { target: "following", reenter: true }] },
     },
     standing: {

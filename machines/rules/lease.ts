@@ -12,5 +12,7 @@ const marginMs = 300;
 /** Until when the holder itself may act. */
 export const deadlineMs = (sentAtMs: number): number => sentAtMs + leaseMs - marginMs;
 
-/** Whether an observer may hold a worker for dead whose last renewal it saw at `seenAtMs`. Later than the holder gives up. */
-export const isSuspect = (seenAtMs: number, nowMs: number): boolean => nowMs - seenAtMs >= leaseMs + 100;
+/** From when on an observer may hold a worker for dead whose last renewal it saw at `seenAtMs`. Later than the holder gives up. */
+export const suspectMs = (seenAtMs: number): number => seenAtMs + leaseMs + 100;
+
+export const isSuspect = (seenAtMs: number, nowMs: number): boolean => nowMs >= suspectMs(seenAtMs);

@@ -4,7 +4,7 @@ import { partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { subject } from "#protocol/names/subject.ts";
 import { memoryLog, MemoryStream } from "../../test/simulate/memory-log.ts";
 import { Process, VirtualTime } from "../../test/simulate/time.ts";
-import { Mail, type Delivered } from "./mail.ts";
+import { addressees, Mail, type Delivered } from "./mail.ts";
 
 const unit = (name: string): ActorKey => ({ kind: "kustomization", namespace: "apps", name });
 const shop = unit("shop");
@@ -176,4 +176,12 @@ test("[OW42] a partition that was let go leaves nothing behind", async () => {
   hint(shop);
   await run(20_000);
   assert.deepEqual(hints, []);
+});
+
+test("[RS16] who has mail that it has not seen is known before the mail is opened", () => {
+  const record = (look: number) => ({ v: 1 as const, machine: "kustomization", snapshot: { status: "active", context: {} }, timers: [], runs: [], attempts: 0, outbox: [], seen: { look } });
+  const letter = (name: string, sequence: number) => ({ subject: name, sequence, data: "{}", headers: {} });
+  const records = [{ key: shop, record: record(5) }, { key: unit("late"), record: record(5) }, { key: unit("lost"), record: record(5) }];
+  const mail = [letter(subject.mailbox(shop, "look"), 5), letter(subject.mailbox(unit("late"), "look"), 6), letter(subject.mailbox(unit("nobody"), "look"), 6), letter("fl.1.mbx.odd", 9)];
+  assert.deepEqual([...addressees({ records, mail })], ["kustomization/apps/late"]);
 });

@@ -3,6 +3,7 @@ import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { parseDependent, parseMailbox, partitionOfSubject, republishPrefix, subject, type Dependent, type HintKind } from "#protocol/names/subject.ts";
 import type { Clock } from "./clock.ts";
 import type { Log, Stored } from "./log.ts";
+import type { Contents } from "./partition-reader.ts";
 
 export type Delivered = { key: ActorKey; kind: HintKind; body: unknown; seq: number };
 
@@ -22,6 +23,22 @@ const latestMs = 60_000;
 
 /** Who waits; or did, and until when that is remembered: an earlier copy may come later. */
 type Waiter = { key: ActorKey; sequence: number; gone: { untilMs: number } | null };
+
+/** Ids of the actors of a partition that have not taken all their mail. */
+export function addressees({ records, mail }: Pick<Contents, "records" | "mail">): Set<string> {
+  if (mail.length === 0) return new Set();
+  const seenBy = new Map(records.map(({ key, record }) => [actorId(key), record.seen]));
+  const waiting = new Set<string>();
+  for (const { subject: name, sequence } of mail)
+    try {
+      const { key, hint } = parseMailbox(name);
+      const seen = seenBy.get(actorId(key));
+      if (seen && sequence > (seen[hint] ?? 0)) waiting.add(actorId(key));
+    } catch (thrown) {
+      if (!(thrown instanceof RangeError)) throw thrown; // a stranger's: it is set aside when the mail is opened
+    }
+  return waiting;
+}
 
 export class Mail {
   private readonly log: Log;

@@ -57,12 +57,12 @@ export class Host {
     });
   }
 
-  /** Takes an actor up from its record, or begins it. `recovered`: the owner before did not let go. */
-  adopt(key: ActorKey, record?: ActorRecord, { recovered = false }: { recovered?: boolean } = {}): void {
+  /** Takes an actor up from its record, or begins it. `recovered`: the owner before did not let go. `awake`: something waits for it. */
+  adopt(key: ActorKey, record?: ActorRecord, { recovered = false, awake = false }: { recovered?: boolean; awake?: boolean } = {}): void {
     const machine = this.ports.machineOf(key.kind);
     if (!machine || this.stopped || this.index.find(key) !== 0) return;
     const slot = this.index.add(key);
-    if (record && isAtRest(record) && (this.memory.isFull || !this.isSoon(record))) this.leaveAtRest(slot, record);
+    if (record && isAtRest(record) && (this.memory.isFull || !(awake || this.isSoon(record)))) this.leaveAtRest(slot, record);
     else this.takeUp(slot, key, machine, record, recovered);
   }
 

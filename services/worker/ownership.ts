@@ -3,7 +3,7 @@
  * coordinator's role. It joins the cell (records in NATS) to the host (actors in memory).
  */
 import { coordinate, joinMs, type Act, type Own, type Want } from "#machines/rules/coordination.ts";
-import { isSuspect } from "#machines/rules/lease.ts";
+import { isSuspect, suspectMs } from "#machines/rules/lease.ts";
 import { coordinator } from "#machines/partition/coordinator.ts";
 import { partition as partitionMachine, type PartitionEmit } from "#machines/partition/partition.ts";
 import { Fault, type FaultData } from "#protocol/errors/fault.ts";
@@ -48,6 +48,8 @@ export type OwnershipPorts = {
 };
 
 const isPlan = (act: Act): boolean => act.do === "want" || act.do === "unwant";
+/** What is due sooner has a timer of its own; what is later is seen by a later look. */
+const soonMs = 300;
 /** So long the coordinator gathers news before it looks again. */
 const newsMs = 50;
 
@@ -62,6 +64,7 @@ export class Ownership {
   private hurried = false;
   private calm = { changes: -1, atMs: 0 };
   private said = "";
+  private dueSoon = false;
   private stopped = false;
 
   constructor(ports: OwnershipPorts) {
@@ -109,9 +112,24 @@ export class Ownership {
     const member = cell.roster.member(worker);
     const alive = member !== undefined && !member.gone && !isSuspect(member.seenMs, clock.monoMs());
     const news = `${worker} ${alive}`;
-    if (news === this.said) return;
+    if (news !== this.said) this.leader.send({ type: "leader", leader: worker, alive });
     this.said = news;
-    this.leader.send({ type: "leader", leader: worker, alive });
+    this.lookWhenDue();
+  }
+
+  /** At the very moment from which somebody may be held for dead, not at the next round. */
+  private lookWhenDue(): void {
+    const { cell, clock } = this.ports;
+    const nowMs = clock.monoMs();
+    const dueMs = Math.min(...cell.roster.everyMember().filter(({ gone }) => !gone).map(({ seenMs }) => suspectMs(seenMs)).filter((ms) => ms > nowMs));
+    if (this.dueSoon || dueMs - nowMs > soonMs) return;
+    this.dueSoon = true;
+    clock.at(clock.nowMs() + Math.ceil(dueMs - nowMs), () => {
+      this.dueSoon = false;
+      if (this.stopped) return;
+      this.look();
+      this.leader.send({ type: "news" });
+    });
   }
 
   /** Whether everything has an owner and what is ours is taken up. */

@@ -9,7 +9,7 @@ import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { sources } from "#services/sources/index.ts";
 import { Cell } from "#services/store/cell.ts";
 import { sleep } from "#services/store/clock.ts";
-import type { Delivered } from "#services/store/mail.ts";
+import { addressees, type Delivered } from "#services/store/mail.ts";
 import { Comparison } from "./comparison.ts";
 import { Costs } from "./costs.ts";
 import { DriftWatch } from "./drift-watch.ts";
@@ -267,7 +267,8 @@ export class Worker {
   // Partitions come and go
 
   private take({ partition, own, from, contents, recovered }: Takeover): void {
-    for (const { key, record } of contents.records) this.host.adopt(key, record, { recovered });
+    const addressed = addressees(contents);
+    for (const { key, record } of contents.records) this.host.adopt(key, record, { recovered, awake: addressed.has(actorId(key)) });
     if (partition === hubPartition) this.host.adopt(hubKey);
     for (const { key, damage } of contents.damaged)
       this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());

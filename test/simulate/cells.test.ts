@@ -13,7 +13,7 @@ const count = Number(process.env["SEEDS"] ?? 4);
 const seeds = Array.from({ length: count }, (_, i) => first + i);
 
 // What CellWorld looks for. Their ids stand with each expectation there.
-const rules = "[OW1] [OW2] [OW3] [OW6] [OW17] [OW30] [OW31]";
+const rules = "[OW1] [OW2] [OW3] [OW6] [OW17] [OW30] [OW31] [OW40]";
 
 test(`${rules} hold whatever happens to the workers of a cell`, async (t) => {
   for (const seed of seeds) await t.test(`seed ${seed}`, () => live(writeCellScript(seed)));

@@ -167,6 +167,9 @@ export class CellWorld {
   private readonly counts = new Map<string, { count: number; seen: number }>();
   /** Sequence of the newest hint per actor. */
   private readonly hints = new Map<string, number>();
+  /** Who had it last, also while it is nobody's. */
+  private readonly holders = new Map<number, string>();
+  private moves = 0;
   private names = 0;
   private calm = false;
 
@@ -198,9 +201,35 @@ export class CellWorld {
       await this.time.run(200, over);
       this.oneActs();
       reasons = ms > 21_000 ? this.whyNotCalm() : ["early"];
-      if (reasons.length === 0) return;
+      if (reasons.length === 0) break;
     }
+    if (reasons.length === 0) return this.changeMembers();
     for (const reason of reasons.slice(0, 3)) this.violated("OW30", `not calm: ${reason}`);
+  }
+
+  /** In quiet times somebody goes and somebody comes: no more changes hands than that takes, and one per worker. */
+  private async changeMembers(): Promise<void> {
+    for (const change of this.random.pick([["kill", "join"], ["leave", "join"], ["join", "kill"], ["join", "leave"]] as const)) {
+      const ready = this.living();
+      const leaver = this.random.pick(ready);
+      if (ready.some(({ draining }) => draining) || (change !== "join" && ready.length === 1)) continue;
+      const least = change === "join" ? Math.ceil(partitionCount / (ready.length + 1)) : leaver.cell.owned.length;
+      const expected = ready.length + (change === "join" ? 1 : -1);
+      this.moves = 0;
+      this.say(`${change} in quiet times, ${change === "join" ? "" : leaver.process.name}`);
+      if (change === "join") this.join(0);
+      else if (change === "kill") leaver.process.kill();
+      else void leaver.leave().then(() => leaver.process.kill());
+      let reasons = ["nothing has happened"];
+      for (let ms = 0; ms < calmMs && this.violations.length === 0 && reasons.length > 0; ms += 200) {
+        await this.time.run(200, () => this.violations.length > 0);
+        this.oneActs();
+        reasons = this.living().length === expected ? this.whyNotCalm() : ["they are not the right number"];
+      }
+      for (const reason of reasons.slice(0, 3)) this.violated("OW30", `not calm after a ${change}: ${reason}`);
+      const most = least + Math.max(ready.length, expected);
+      if (this.moves > most) this.violated("OW40", `${this.moves} partitions moved on a ${change}, and ${most} would have been enough`);
+    }
   }
 
   say(text: string): void {
@@ -311,6 +340,8 @@ export class CellWorld {
       const { worker, epoch } = ownRecord.parse(JSON.parse(data));
       const before = this.owners.get(partition);
       if (before && epoch <= before.epoch) this.violated("OW2", `partition ${partition}: epoch ${epoch} after ${before.epoch}`);
+      if (worker !== "" && this.holders.get(partition) !== worker) this.moves++;
+      if (worker !== "") this.holders.set(partition, worker);
       this.owners.set(partition, { worker, epoch });
     } else if (name.includes(".mbx.")) this.hints.set(name, sequence);
     else if (name.includes(".snap.") && data !== "") {

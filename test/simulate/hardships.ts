@@ -1,6 +1,6 @@
 /** Scripts that make one kind of trouble frequent: what a mutant needs to be caught within a few seeds. */
 import { seeded, type Random } from "./random.ts";
-import type { Script } from "./script.ts";
+import { units, type Script } from "./script.ts";
 
 type Steps = Script["steps"];
 
@@ -47,6 +47,28 @@ export const handovers = (script: Script): Script => flipping(script, (random, i
   { atMs: atMs + random.between(200, 2_000), do: "drain", slot: i % 2, on: true },
   { atMs: atMs + random.between(3_000, 4_000), do: "drain", slot: i % 2, on: false },
 ]);
+
+/** Applies that are cut short just before a hand-over, and whose unit goes back to what it was right after. */
+export const interruptions = (script: Script): Script => {
+  const random = seeded(script.seed + 4);
+  const value = (i: number) => Object.fromEntries(["a", "b", "c"].map((path) => [path, { w: `w${i}`, x: `x${i}` }]));
+  const steps = Array.from({ length: 14 }, (_, i): Steps => {
+    const atMs = 6_000 + i * 8_000;
+    const cutMs = atMs + random.between(500, 1_400);
+    return [
+      { atMs, do: "commit", set: value(1), hinted: true }, { atMs, do: "delay requests", forMs: cutMs - atMs },
+      ...units.map((unit) => ({ atMs: cutMs, do: "suspend" as const, unit, on: true })),
+      { atMs: cutMs, do: "commit", set: value(0), hinted: true },
+      { atMs: cutMs + 20, do: "drain", slot: i % 2, on: true },
+      ...units.map((unit) => ({ atMs: cutMs + 1_200, do: "suspend" as const, unit, on: false })),
+      { atMs: atMs + 6_500, do: "drain", slot: i % 2, on: false },
+    ];
+  }).flat();
+  return withSteps(script, steps, { slots: 2 });
+};
+
+/** Live copies that get lost while partitions change hands. */
+export const lostOnTheWay = (script: Script): Script => withSteps(handovers(script), [{ atMs: 1_000, do: "lose copies", forMs: 100_000 }], { replicated: true });
 
 /** Workers that stop in the middle of it: the next owner finds all as wanted. */
 export const flips = (script: Script): Script => flipping(script, (random, i, atMs) => (i % 2 === 0 ? [] : [
@@ -101,11 +123,12 @@ export const departures = (script: Script): Script => withSteps(script, [
   ...commits(script, (random, i, atMs) => [{ atMs: atMs + random.between(100, 1_500), do: "leave", slot: i % 2, backMs: 500 }]),
 ], { slots: 2, replicated: true });
 
-/** An API server that refuses every third request, and objects that come once and go again. */
-export const refusals = (script: Script): Script => withSteps(script, [
-  { atMs: 5_000, do: "fail requests", forMs: 120_000 },
-  ...Array.from({ length: 20 }, (_, i): Steps[number] => {
-    const set = { a: { [`n${i}`]: "one", [`n${i - 1}`]: null }, b: { [`n${i}`]: "one", [`n${i - 1}`]: null } };
-    return { atMs: 6_000 + i * 5_000, do: "commit", set, hinted: true };
-  }),
-], { slots: 1 });
+/** Objects that come, and go again while the API server refuses every third request. */
+export const refusals = (script: Script): Script => withSteps(script, Array.from({ length: 12 }, (_, i): Steps => {
+  const atMs = 6_000 + i * 8_000;
+  const both = (value: string | null) => ({ a: { [`n${i}`]: value }, b: { [`n${i}`]: value } });
+  return [
+    { atMs, do: "commit", set: both("one"), hinted: true },
+    { atMs: atMs + 4_000, do: "commit", set: both(null), hinted: true }, { atMs: atMs + 4_000, do: "fail requests", forMs: 3_000 },
+  ];
+}).flat(), { slots: 1 });

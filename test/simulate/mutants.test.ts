@@ -5,7 +5,7 @@ import test from "node:test";
 import type { Mutant } from "./mutants.ts";
 import type { Violation } from "./world.ts";
 
-const { mutants } = await import("./mutants.ts");
+const { alive, mutants } = await import("./mutants.ts");
 const { writeScript } = await import("./script.ts");
 const { World } = await import("./world.ts");
 
@@ -23,6 +23,7 @@ test("without this line something is noticed", async (t) => {
       }
       assert.fail(`alive after ${seeds.length} seeds`);
     });
+  for (const { name, why } of alive) t.diagnostic(`not noticed: ${name} (${why})`);
 });
 
 async function live(mutant: Mutant, seed: number): Promise<Violation | undefined> {

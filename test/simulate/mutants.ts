@@ -11,7 +11,7 @@ import type { Bus } from "#services/store/bus.ts";
 import type { Cell } from "#services/store/cell.ts";
 import { LogError, type Log, type Message } from "#services/store/log.ts";
 import { deathMark } from "#services/store/roster.ts";
-import { crashes, cuts, departures, flips, handovers, lateWrites, meddling, planting, refusals, silence, whispers, zombies } from "./hardships.ts";
+import { crashes, cuts, departures, flips, handovers, interruptions, lateWrites, meddling, planting, refusals, silence, whispers, zombies } from "./hardships.ts";
 import type { Script } from "./script.ts";
 import type { Parts, SimulatedWorkerOptions } from "./worker.ts";
 import type { Mutation } from "./world.ts";
@@ -32,9 +32,9 @@ type Live = { slot: number; key: ActorKey; record: ActorRecord; tasks: Map<numbe
 export const mutants: Mutant[] = [
   // Records
   { name: "records are written without a fence", rules: ["OW1", "OW4"], seed: 1, log: onMessages(({ fence: _, ...message }) => message) },
-  { name: "owner records are taken without comparing", rules: ["OW2", "OW3"], seed: 3, log: onMessages((message) => (isOwn(message) ? uncompared(message) : message)) },
+  { name: "owner records are taken without comparing", rules: ["OW2", "OW3"], seed: 4, log: onMessages((message) => (isOwn(message) ? uncompared(message) : message)) },
   {
-    name: "partitions are given away without comparing", rules: ["OW2", "OW3"], seed: 6, tune: zombies,
+    name: "partitions are given away without comparing", rules: ["OW2", "OW3"], seed: 3, tune: zombies,
     log: onMessages((message) => (isOwn(message) && /"(claim|crash)"/.test(message.data) ? uncompared(message) : message)),
   },
   { name: "no new token after a write without an answer", rules: ["OW4"], seed: 3, tune: lateWrites, worker: ({ cell }) => replace(inner(cell, "committer"), "renewTokens", () => async () => {}) },
@@ -48,7 +48,7 @@ export const mutants: Mutant[] = [
   } },
 
   // Leases
-  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 4, log: onMessages((message) => (isBeat(message) ? uncompared(message) : message)), tune: zombies },
+  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 19, log: onMessages((message) => (isBeat(message) ? uncompared(message) : message)), tune: zombies },
   { name: "the dead are not told that they are", rules: ["OW3", "OW9", "OW30"], seed: 4, tune: zombies, log: (log) => ({
     ...bound(log), publish: async (message) => (isDeathMark(message) ? (message.expectLast ?? 0) + 0.5 : log.publish(message)),
   }) },
@@ -61,11 +61,11 @@ export const mutants: Mutant[] = [
     const seen = view(steadySinceMs) as View;
     return { ...seen, steadySinceMs: Math.min(1, steadySinceMs), members: seen.members.map((each) => (each.worker === process.name ? each : { ...each, seenMs: 0 })) };
   }) },
-  { name: "who could not listen holds others for dead", rules: ["OW8"], seed: 4, worker: ({ cell }) => replace(cell.roster, "view", (view) => (steadySinceMs: number) =>
+  { name: "who could not listen holds others for dead", rules: ["OW8"], seed: 11, worker: ({ cell }) => replace(cell.roster, "view", (view) => (steadySinceMs: number) =>
     ({ ...(view(steadySinceMs) as View), steadySinceMs: Math.min(1, steadySinceMs) })) },
 
   // Hand-overs
-  { name: "a partition is let go before its writes have ended", rules: ["OW9", "OW11", "RC15"], seed: 5, tune: handovers, worker: ({ host }) => {
+  { name: "a partition is let go before its writes have ended", rules: ["OW9", "OW11"], seed: 7, tune: interruptions, worker: ({ host }) => {
     replace(host, "quiet", () => async () => true);
     replace(host, "freeze", (freeze) => (partition: number) => { void freeze(partition); return Promise.resolve(); });
   } },
@@ -73,16 +73,17 @@ export const mutants: Mutant[] = [
     replace(host, "freeze", (freeze) => (partition: number) => { void freeze(partition); return Promise.resolve(); });
     replace(cell, "settled", () => async () => {});
   } },
-  // Reading takes so long that the next scan of all mailboxes is over before it.
-  { name: "mail that comes while a partition is taken is dropped", rules: ["OW6"], seed: 1, tune: handovers, options: slowReads, worker: ({ cell }) => {
+  // Reading takes so long that a scan of all mailboxes is over before it.
+  { name: "mail that comes while a partition is taken is dropped, and not looked for again", rules: ["OW6"], seed: 3, tune: handovers, options: slowReads, worker: ({ cell }) => {
     const early = inner(cell, "early") as Map<number, unknown>;
     replace(cell, "deliver", (deliver) => (hint: { key: ActorKey }) => { if (!early.has(partitionOf(hint.key))) deliver(hint); });
+    notAgain(cell);
   } },
 
   // Hints
   { name: "hints are taken from live copies only", rules: ["OW6"], seed: 1, tune: silence, log: (log) => ({ ...bound(log), scan: (filter, from) => (filter === subject.everyMailbox ? nothing() : log.scan(filter, from)) }) },
   {
-    name: "a live copy moves the place where the scan goes on", rules: ["OW6"], seed: 2, tune: silence,
+    name: "a live copy moves the place where the scan goes on", rules: ["OW6"], seed: 1, tune: silence,
     options: (options) => {
       let cell: Cell | undefined;
       const listen: Log["listen"] = (filter, receive) => options.log.listen(filter, (stored) => {
@@ -105,12 +106,12 @@ export const mutants: Mutant[] = [
   }) },
 
   // Actors
-  { name: "tasks that left the record run on", rules: ["OW14", "OW16"], seed: 1, worker: ({ host }) => replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); }) },
+  { name: "tasks that left the record run on", rules: ["OW14", "OW16"], seed: 3, worker: ({ host }) => replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); }) },
   { name: "answers nobody waits for are taken", rules: ["OW17"], ignore: ["OW14", "OW16"], seed: 16, tune: silence, worker: ({ host }) => {
     replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); });
     replace(host, "enqueue", (enqueue) => (live: Live, { attempt: _, ...delivery }: { attempt?: number }) => enqueue(live, delivery));
   } },
-  { name: "the next task does not wait for the end of the one before", rules: ["OW16"], seed: 1, worker: ({ host }) => replace(inner(host, "tasks"), "formerEnded", () => async () => {}) },
+  { name: "the next task does not wait for the end of the one before", rules: ["OW16"], seed: 3, worker: ({ host }) => replace(inner(host, "tasks"), "formerEnded", () => async () => {}) },
   { name: "timers that were set aside fire all the same", rules: ["OW15"], seed: 3, worker: ({ host }) => {
     replace(host, "act", (act) => (live: Live) => {
       const before = [...live.timers];
@@ -120,7 +121,7 @@ export const mutants: Mutant[] = [
     });
     replace(host, "enqueue", (enqueue) => (live: Live, { timerDueMs: _, ...delivery }: { timerDueMs?: number }) => enqueue(live, delivery));
   } },
-  { name: "timers are not armed again by the next owner", rules: ["RT5", "RC15"], seed: 1, worker: ({ host }) =>
+  { name: "timers are not armed again by the next owner", rules: ["RT5", "RC15"], seed: 2, worker: ({ host }) =>
     replace(host, "adopt", (adopt) => (key: ActorKey, record?: ActorRecord, how?: unknown) => adopt(key, record && { ...record, timers: [] }, how)) },
   { name: "runs are not started again by the next owner", rules: ["RC15"], seed: 1, worker: ({ host }) => {
     let adopting = false;
@@ -136,11 +137,11 @@ export const mutants: Mutant[] = [
   } },
 
   // Objects in the cluster
-  { name: "updates do not name the uid", rules: ["OW10"], seed: 2, conditions: { uid: false }, tune: meddling },
-  { name: "updates do not name the resource version", rules: ["OW11"], seed: 8, conditions: { resourceVersion: false }, tune: zombies },
+  { name: "updates do not name the uid", rules: ["OW10"], seed: 8, conditions: { uid: false }, tune: meddling },
+  { name: "updates do not name the resource version", rules: ["OW11"], seed: 6, conditions: { resourceVersion: false }, tune: zombies },
   { name: "creations may overwrite", rules: ["OW10"], seed: 16, conditions: { createOnly: false }, tune: planting },
-  { name: "nothing is touched after a crash", rules: ["OW11", "RC15"], seed: 4, conditions: { touch: false }, tune: flips },
-  { name: "nobody says that the owner before crashed", rules: ["OW11", "RC15"], seed: 6, tune: flips, worker: ({ ownership }) =>
+  { name: "nothing is touched after a crash", rules: ["OW11"], seed: 36, conditions: { touch: false }, tune: flips },
+  { name: "nobody says that the owner before crashed", rules: ["OW11"], seed: 41, tune: flips, worker: ({ ownership }) =>
     replace(inner(ownership, "ports"), "take", (take) => (takeover: object) => take({ ...takeover, recovered: false })) },
   { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 5, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
   { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
@@ -166,6 +167,18 @@ export const mutants: Mutant[] = [
       if (item.t === "showing") message.items?.splice(i + 1, 0, { ...item, t: "shown" });
   }) },
 ];
+
+/** Lines that can be missing without anybody noticing, because another one does their work as well. */
+export const alive: { name: string; why: string }[] = [
+  { name: "mail that comes while a partition is taken is dropped", why: "the next scan begins again at the owner record, and finds it 5 s later; without that it is noticed" },
+  { name: "mail is not looked for again after a partition was taken", why: "what is read with the partition, and what is heard meanwhile, hold it already; without the latter it is noticed" },
+];
+
+/** Scans go on where they were. */
+function notAgain(cell: Cell): void {
+  const mail = inner(cell, "mail");
+  replace(mail, "take", (take) => (...args) => { take(...args); Reflect.set(mail, "rewound", Infinity); });
+}
 
 const slowMs = 6_000;
 

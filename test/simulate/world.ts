@@ -272,7 +272,8 @@ export class World {
         return this.turnOn(step.do, step.forMs);
       case "damage": {
         const key = parseActorId(step.actor);
-        this.crash(step.slot, 200);
+        const slot = this.slots.findIndex((worker) => worker?.process.name === this.checks.owner(key));
+        this.crash(slot < 0 ? step.slot : slot, 200); // whoever has it in memory would go on from there
         if (!this.stream.read(subject.snapshot(key))?.data) return;
         this.damaged.add(step.actor);
         this.checks.damaged(step.actor);
