@@ -6,11 +6,13 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
 import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
+import { sleep, type Clock } from "#services/store/clock.ts";
 import { inventoryOf } from "./drift-watch.ts";
 
 export type Held = { key: ActorKey; record: ActorRecord };
 
 export type ComparisonPorts = {
+  clock: Clock;
   owns(partition: number): boolean;
   /** Every unit of this worker, at rest or not. */
   units(): Iterable<ActorKey>;
@@ -24,6 +26,8 @@ export type ComparisonPorts = {
   ensureWatched(entries: InventoryEntry[]): Promise<void>;
   failed(thrown: unknown): void;
 };
+
+const retryMs = 1_000;
 
 export class Comparison {
   private readonly ports: ComparisonPorts;
@@ -87,14 +91,17 @@ export class Comparison {
   private async work(): Promise<void> {
     if (this.working) return;
     this.working = true;
-    for (const [id, key] of this.waiting) {
-      this.waiting.delete(id);
-      const record = await this.ports.recordOf(key).catch((thrown: unknown) => {
-        if (!(thrown instanceof Fault)) this.waiting.set(id, key); // NATS is away: once more, after the others
-        return undefined;
-      });
-      if (this.stopped) return;
-      if (record && this.ports.owns(partitionOf(key))) this.ports.drift(key, record);
+    const { clock, recordOf, owns, drift } = this.ports;
+    for (let next; (next = this.waiting.entries().next().value) && !this.stopped; ) {
+      const [id, key] = next;
+      try {
+        const record = await recordOf(key);
+        this.waiting.delete(id);
+        if (record && owns(partitionOf(key))) drift(key, record);
+      } catch (thrown) {
+        if (thrown instanceof Fault) this.waiting.delete(id); // it cannot be read: it is set aside when it is next addressed
+        else await sleep(clock, retryMs); // NATS is away
+      }
     }
     this.working = false;
   }

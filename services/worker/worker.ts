@@ -158,7 +158,7 @@ export class Worker {
       report: (key) => this.deliver(key, { type: "drift" }, "drift"),
     });
     this.comparison = new Comparison({
-      owns: (partition) => this.cell.owns(partition),
+      clock, owns: (partition) => this.cell.owns(partition),
       units: () => this.units(),
       recordOf: async (key) => this.host.record(key) ?? this.cell.read(key),
       hasObject: (key) => isHub(key) || this.hub.cached(key) !== undefined,
@@ -268,7 +268,12 @@ export class Worker {
 
   private take({ partition, own, from, contents, recovered }: Takeover): void {
     const addressed = addressees(contents);
-    for (const { key, record } of contents.records) this.host.adopt(key, record, { recovered, awake: addressed.has(actorId(key)) });
+    for (const { key, record } of contents.records)
+      try {
+        this.host.adopt(key, record, { recovered, awake: addressed.has(actorId(key)) });
+      } catch (thrown) {
+        this.host.quarantine(key, Fault.from(thrown, actorId(key)).toJSON()); // one odd record must not cost the partition
+      }
     if (partition === hubPartition) this.host.adopt(hubKey);
     for (const { key, damage } of contents.damaged)
       this.host.quarantine(key, new Fault("RecordUnreadable", actorId(key), { detail: damage }).toJSON());
