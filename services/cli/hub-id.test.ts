@@ -28,18 +28,21 @@ test("[FL9] a cluster is known by the uid of kube-system", async () => {
 test("[FL9] while the API server is away it is asked again, and that is told once", async () => {
   const told: unknown[] = [];
   const { client, asked } = clientOf(away, away, new KubeError(503, {}), system);
-  assert.equal(await readHubId(client, (thrown) => told.push(thrown), new AbortController().signal, 1), "u-1");
+  assert.equal(await readHubId(client, (thrown) => told.push(thrown), new AbortController().signal, { retryMs: 1 }), "u-1");
   assert.deepEqual([told, asked.length], [[away], 4]);
 });
 
-test("[FL9] who may not read it is told at once", async () => {
-  const { client } = clientOf(new KubeError(403, { message: "namespaces is forbidden" }));
-  await assert.rejects(readHubId(client, () => undefined, new AbortController().signal), { code: "ObjectForbidden", detail: /forbidden; it tells one cluster from another/ });
+test("[FL9] who may not read it is told, after a while: a server that has just started refuses what it has not read its rules for", async () => {
+  const refusal = new KubeError(403, { message: "namespaces is forbidden" });
+  const started = clientOf(refusal, away, refusal, system);
+  assert.equal(await readHubId(started.client, () => undefined, new AbortController().signal, { retryMs: 1 }), "u-1");
+  const { client } = clientOf(refusal);
+  await assert.rejects(readHubId(client, () => undefined, new AbortController().signal, { retryMs: 1, patienceMs: 5 }), { code: "ObjectForbidden", detail: /forbidden; it tells one cluster from another/ });
 });
 
 test("[FL9] told to stop, it asks no more", async () => {
   const over = new AbortController();
   const { client, asked } = clientOf(away);
-  await assert.rejects(readHubId(client, () => over.abort(), over.signal, 60_000));
+  await assert.rejects(readHubId(client, () => over.abort(), over.signal, { retryMs: 60_000 }));
   assert.equal(asked.length, 1);
 });

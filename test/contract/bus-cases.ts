@@ -19,7 +19,7 @@ const refuses = (promise: Promise<unknown>, kind: LogErrorKind) =>
   assert.rejects(promise, (thrown) => thrown instanceof LogError && thrown.kind === kind, `should be refused as ${kind}`);
 
 const longMs = 5_000;
-const shortMs = 100;
+const shortMs = 500;
 
 export const busCases: BusCase[] = [
   { title: "[NT1] what is said reaches everybody whose filter matches, the speaker too, and nobody else", async run({ a, b, c, settled }, at) {

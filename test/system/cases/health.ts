@@ -22,12 +22,12 @@ export function healthCases(system: System): void {
 
   test("[SY31] a workload that fails is named; the next commit heals it without waiting for the timeout", async () => {
     const t = await system.tenant();
-    const web = (image: string) => ({ "shop/web.yaml": file(deployment("web", image, { progressDeadlineSeconds: 1 }), configMap("beside", {})) });
+    const web = (image: string, more: Record<string, unknown> = {}) => ({ "shop/web.yaml": file(deployment("web", image, more), configMap("beside", {})) });
     await t.commit(web("example.com/web:1"));
     await t.source();
     await t.unit("shop", { wait: true, timeout: "10m", retryInterval: "10m" });
     await t.ready("Kustomization", "shop");
-    await t.push(web("example.com/web:missing"));
+    await t.push(web("example.com/web:missing", { progressDeadlineSeconds: 1 }));
     const unit = await t.failing("Kustomization", "shop", "HealthCheckFailed");
     assert.match(conditionOf(unit, "Ready")?.message ?? "", new RegExp(`Deployment/${t.namespace}/web status: 'Failed'`));
     assert.equal(conditionOf(unit, "Healthy")?.status, "False");
