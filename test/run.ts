@@ -1,6 +1,7 @@
 /**
  * Runs the tests: `npm test` all of them, after setting up the real parts; `fast` those that need none; `check` types, lint
- * and dead code. Further words choose the files whose path contains one of them: `npm test -- services/render`.
+ * and dead code. Further words choose the files whose path contains one of them: `npm test -- services/render`, and
+ * `npm test -- test/chaos` for the real chaos, which is not part of a run without words.
  *
  * A test that needs a real part (an API server, nats-server, git, the renderer) is in a file named `*.real.test.ts`, or under
  * test/contract or test/system. The last lines printed are the test runner's summary, and its verdict is the exit code.
@@ -20,6 +21,9 @@ const isReal = (file: string) => /\.real\.test\.ts$|^test\/(contract|system)\//.
 // Whether the simulator notices what it should is a question for the whole run.
 const isLong = (file: string) => file === checks || /^test\/simulate\/(cells-)?mutants\.test\.ts$/.test(file);
 
+// Processes that die while commits flow need the machine for themselves: asked for by name, `npm test -- test/chaos`.
+const isChaos = (file: string) => /^test\/chaos\/.*\.real\.test\.ts$/.test(file);
+
 /** `seeds`: how many lives the simulator lives beside those that once failed. */
 const modes = {
   all: { includes: () => true, testTimeoutMs: 300_000, fileTimeoutMs: 600_000, seeds: 24, setUp: startRealParts },
@@ -33,7 +37,7 @@ const mode = word in modes ? modes[word as keyof typeof modes] : modes.all;
 const wanted = word === "" || word in modes ? words : [word, ...words];
 
 const files = globSync("{protocol,machines,services,deploy,test}/**/*.test.ts", { cwd: root })
-  .filter((file) => mode.includes(file) && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
+  .filter((file) => mode.includes(file) && (!isChaos(file) || wanted.length > 0) && (wanted.length === 0 || wanted.some((part) => file.includes(part))))
   .sort();
 if (files.length === 0) {
   process.stderr.write(`no test file's path contains ${wanted.join(" or ")}\n`);
