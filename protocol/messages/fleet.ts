@@ -9,11 +9,3 @@ export const drain = z.object({ draining: z.boolean() });
 
 /** To all: what do you host? In pages. */
 export const actorsWanted = z.object({ page: z.number().int().nonnegative() });
-
-export function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

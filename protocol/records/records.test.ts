@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { drain, actorsWanted, parse, warm } from "#protocol/messages/fleet.ts";
+import { drain, actorsWanted, warm } from "#protocol/messages/fleet.ts";
+import { parseJson } from "#services/store/json.ts";
 import { parseActorRecord } from "./actor.ts";
 import { cellConfig, coordinatorRecord, gatewayRecord, loadRecord, memberRecord, ownRecord, wantRecord } from "./cell.ts";
 
@@ -58,5 +59,5 @@ const words = [
 ];
 test("[OW32] a word between workers that cannot be read is none", () => {
   for (const { schema, good, bad } of words)
-    assert.deepEqual([good, bad, "{", ""].map((text) => schema.safeParse(parse(text)).success), [true, false, false, false]);
+    assert.deepEqual([good, bad, "{", ""].map((text) => schema.safeParse(parseJson(text)).success), [true, false, false, false]);
 });

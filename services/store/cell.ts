@@ -2,7 +2,7 @@
  * One worker's hold on a cell: what it owns, under which token, and until when it may act. It reads and writes; which
  * partition to take, to let go or to give to whom is decided in machines/partition and machines/rules/coordination.ts.
  */
-import type { Act, Assignment, Member, Own, Want } from "#machines/rules/coordination.ts";
+import type { Act, Assignment, Own, Want } from "#machines/rules/coordination.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { actorId, parseActorId, partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { subject, type HintKind } from "#protocol/names/subject.ts";
@@ -279,10 +279,6 @@ export class Cell {
   /** What it costs to host each partition, for whoever coordinates. */
   async report(costs: Record<string, number>): Promise<void> {
     await this.log.publish({ subject: subject.load(this.options.worker), data: JSON.stringify({ v: 1, costs }), ttlSeconds: 120 });
-  }
-
-  member(): Member | undefined {
-    return this.roster.member(this.options.worker);
   }
 
   /** Lets go: what is queued is written, what is still ours is nobody's, and a successor need not wait for a lease to run out. */

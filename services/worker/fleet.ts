@@ -4,6 +4,7 @@ import * as messages from "#protocol/messages/fleet.ts";
 import { bus as subjects } from "#protocol/names/subject.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Cell } from "#services/store/cell.ts";
+import { parseJson } from "#services/store/json.ts";
 import type { Roster } from "#services/store/roster.ts";
 import { heartbeatMs } from "#machines/rules/lease.ts";
 import type { Clock } from "#services/store/clock.ts";
@@ -54,12 +55,12 @@ export class Fleet {
     const { bus, worker } = ports;
     this.unsubscribe = [
       bus.subscribe(subjects.to(worker, "drain"), (data, answer) => {
-        const wish = messages.drain.safeParse(messages.parse(data)).data;
+        const wish = messages.drain.safeParse(parseJson(data)).data;
         if (wish) ports.drain(wish.draining);
         answer?.("{}");
       }),
       bus.subscribe(subjects.all("actors"), (data, answer) => {
-        const { page } = messages.actorsWanted.safeParse(messages.parse(data)).data ?? { page: 0 };
+        const { page } = messages.actorsWanted.safeParse(parseJson(data)).data ?? { page: 0 };
         const actors = ports.actors();
         answer?.(JSON.stringify({ actors: actors.slice(page * pageSize, (page + 1) * pageSize), more: actors.length > (page + 1) * pageSize }));
       }),
@@ -123,7 +124,7 @@ export class Fleet {
       more = false;
       most = Math.max(1, answers.length); // whoever did not answer is not waited for again
       for (const answer of answers) {
-        const said = messages.parse(answer) as { actors?: ActorView[]; more?: boolean } | undefined;
+        const said = parseJson(answer) as { actors?: ActorView[]; more?: boolean } | undefined;
         for (const actor of said?.actors ?? []) found.set(actor.id, actor);
         more ||= said?.more === true;
       }

@@ -13,6 +13,7 @@ import type { Run } from "#protocol/records/actor.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Cell } from "#services/store/cell.ts";
 import type { Clock } from "#services/store/clock.ts";
+import { parseJson } from "#services/store/json.ts";
 import { LogError } from "#services/store/log.ts";
 import type { Contents } from "#services/store/partition-reader.ts";
 import { Chart } from "./chart.ts";
@@ -72,7 +73,7 @@ export class Ownership {
     const { worker, clock, bus } = ports;
     this.leader = new Chart(coordinator, { me: worker }, { clock, perform: (run) => this.coordinate(run), emitted: () => undefined });
     this.unsubscribe = bus.subscribe(subjects.to(worker, "warm"), (data) => {
-      const said = messages.warm.safeParse(messages.parse(data)).data;
+      const said = messages.warm.safeParse(parseJson(data)).data;
       if (said) this.charts.get(said.partition)?.send({ type: "warm", to: said.worker, plan: said.plan });
     });
   }

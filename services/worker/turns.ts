@@ -66,10 +66,6 @@ export class Turns {
     });
   }
 
-  stats(): ReturnType<Lanes["stats"]> {
-    return this.lanes.stats();
-  }
-
   async whenShown(partition: number): Promise<void> {
     const { clock, isShown } = this.ports;
     if (isShown(partition)) return;

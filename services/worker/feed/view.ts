@@ -9,6 +9,7 @@ import { bus as subjects } from "#protocol/names/subject.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Clock } from "#services/store/clock.ts";
+import { parseJson } from "#services/store/json.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import type { RawObject } from "../facts.ts";
 import { partitionOfManaged } from "./contents.ts";
@@ -310,10 +311,4 @@ export class View {
   }
 }
 
-function parse(data: string): Feeding | undefined {
-  try {
-    return feeding.safeParse(JSON.parse(data)).data;
-  } catch {
-    return undefined;
-  }
-}
+const parse = (data: string): Feeding | undefined => feeding.safeParse(parseJson(data)).data;

@@ -12,6 +12,7 @@ import type { Log } from "#services/telemetry/log.ts";
 import { Contents } from "./contents.ts";
 import { kindKey, type KindRef, type KindState, type Watch, type WatchListener, type WatchPort } from "./ports.ts";
 import { Session } from "./session.ts";
+import { parseJson } from "#services/store/json.ts";
 import { every } from "../timing.ts";
 
 export type WatchingOptions = {
@@ -195,7 +196,7 @@ export class Watching {
   }
 
   private pushed(data: string): string {
-    const { success, data: request } = pushedRequest.safeParse(asJson(data));
+    const { success, data: request } = pushedRequest.safeParse(parseJson(data));
     return JSON.stringify({ sources: success && this.isReady ? this.contents.matching(request.urls).slice(0, mostMatches).map(actorId) : [] });
   }
 
@@ -231,12 +232,4 @@ export class Watching {
   }
 }
 
-function asJson(data: string): unknown {
-  try {
-    return JSON.parse(data) as unknown;
-  } catch {
-    return undefined; // fits no schema
-  }
-}
-
-const parse = (data: string): FeedRequest | undefined => feedRequest.safeParse(asJson(data)).data;
+const parse = (data: string): FeedRequest | undefined => feedRequest.safeParse(parseJson(data)).data;
