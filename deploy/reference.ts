@@ -1,7 +1,6 @@
 /** The pages under docs/reference: what a kind's fields and conditions mean, and what can go wrong. */
 import { stringify } from "yaml";
 import { conditionMeanings } from "#protocol/api/conditions.ts";
-import { notYet } from "#protocol/api/not-yet.ts";
 import type { kinds } from "#protocol/api/registry.ts";
 import type { StructuralSchema } from "#protocol/api/schema.ts";
 import { faults } from "#protocol/errors/fault.ts";
@@ -16,12 +15,6 @@ export function kindPage(of: (typeof kinds)[number]): string {
     deprecationWarning ? `\`${name}\` (deprecated)` : `\`${name}\``,
   );
   const names = [plural, ...shortNames].map((name) => `\`${name}\``);
-  const later = (notYet[kind] ?? []).map(({ field, only, without }) => [
-    `\`${field}\`${only ? ` ${only.words}` : ""}`,
-    without === "refuse"
-      ? "the object stalls, and its Ready condition names the field"
-      : "the object is reconciled without it",
-  ]);
   return (
     [
       generatedNote,
@@ -32,13 +25,6 @@ export function kindPage(of: (typeof kinds)[number]): string {
       "## Spec",
       table(["Field", "Type", "Meaning"], rows(fields["spec"], "spec")),
       ...rulesOf(fields["spec"], "spec"),
-      ...(later.length > 0
-        ? [
-            "### Not yet acted on",
-            "These are accepted. An object that uses one gets a Warning event that names it.",
-            table(["Field", "Until then"], later),
-          ]
-        : []),
       "## Status",
       table(["Field", "Type", "Meaning"], rows(fields["status"], "status")),
       "## Conditions",

@@ -15,11 +15,16 @@ export function begin(machine: AnyStateMachine, input: unknown, nowMs: number, a
   return settle(machine, blank, {}, after as AnyMachineSnapshot, actions, nowMs);
 }
 
+const atMs = "atMs";
+
+/** When the event that a chart decides on came, in ms since 1970; 0 at its very beginning. */
+export const timeOf = (event: object): number => (event as { [atMs]?: number })[atMs] ?? 0;
+
 /** The next decision. Pure: same record, event and time in, same decision out; nothing is performed. */
 export function step(machine: AnyStateMachine, record: ActorRecord, event: AnyEventObject, nowMs: number): Decision {
   const actions: Action[] = [];
   const scope: AnyActorScope = { ...scopeOf(machine), actionExecutor: (action) => { actions.push(action); } };
-  const after = machine.transition(stateOf(machine, record), event, scope) as AnyMachineSnapshot;
+  const after = machine.transition(stateOf(machine, record), { ...event, [atMs]: nowMs }, scope) as AnyMachineSnapshot;
   const { snapshot, ...rest } = record;
   const fired = record.timers.filter((timer) => timer.event.type !== event.type);
   return settle(machine, { ...rest, timers: fired }, snapshot.context, after, actions, nowMs);

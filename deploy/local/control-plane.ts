@@ -38,6 +38,7 @@ export type ControlPlane = {
 
 const programs = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"] as const;
 const attempts = 3;
+const startMs = 120_000;
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   for (let attempt = 1; ; attempt++) {
@@ -73,18 +74,20 @@ async function start({ dir, nodes = 2, audit = false, onProgress = () => {} }: C
     // The server makes its own certificate as it starts: the file holds the certificate and the authority that signed it.
     const caFile = file("pki/apiserver.crt");
     const ca = await whileAlive(children, (signal) =>
-      eventually("the API server's certificate", () => readCertificate(caFile), { signal }),
+      eventually("the API server's certificate", () => readCertificate(caFile), { withinMs: startMs, signal }),
     );
     for (const user of users) await writeFile(file(`${user}.kubeconfig`), kubeconfig(url, ca, user, tokens[user]), { mode: 0o600 });
 
-    // These wait for the API server by themselves, and load their code meanwhile.
+    // These would wait for ten seconds and give up, which a busy machine takes.
+    const api = kubernetesApi({ url, ca, token: tokens.admin });
+    const answers = async () => (await api.call("GET", "/readyz")).status === 200;
+    await whileAlive(children, (signal) => eventually("the API server's /readyz", answers, { withinMs: startMs, signal }));
     run("kube-controller-manager", ...controllerManagerFlags(file, caFile));
     run("kube-scheduler", "--kubeconfig", file("scheduler.kubeconfig"), "--leader-elect=false", "--secure-port=0");
     await writeFile(file("kwok.yaml"), kwokConfig());
     run("kwok", "--kubeconfig", file("kwok.kubeconfig"), "--config", file("kwok.yaml"));
 
-    const api = kubernetesApi({ url, ca, token: tokens.admin });
-    await whileAlive(children, (signal) => becomeReady(api, nodes, { withinMs: 60_000, signal }));
+    await whileAlive(children, (signal) => becomeReady(api, nodes, { withinMs: startMs, signal }));
     api.close();
   } catch (error) {
     await stopAll(children);
@@ -104,15 +107,13 @@ async function start({ dir, nodes = 2, audit = false, onProgress = () => {} }: C
 
 /** Nodes Ready and a service account to run pods with: both show that the controllers and kwok are at work. */
 async function becomeReady(api: KubernetesApi, nodes: number, patience: Patience): Promise<void> {
-  const answers = async (path: string) => (await api.call("GET", path)).status === 200;
-  await eventually("the API server's /readyz", () => answers("/readyz"), patience);
   const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
   const created = await Promise.all(names.map((name) => api.call("POST", "/api/v1/nodes", simulatedNode(name))));
   const refused = created.find(({ status }) => status !== 201 && status !== 409);
   if (refused) throw new Error(`a simulated node was refused: ${refused.body}`);
   await Promise.all([
     ...names.map((name) => eventually(`${name} Ready`, () => isReady(api, `/api/v1/nodes/${name}`), patience)),
-    eventually("the default service account", () => answers(defaultAccount), patience),
+    eventually("the default service account", async () => (await api.call("GET", defaultAccount)).status === 200, patience),
   ]);
 }
 

@@ -8,10 +8,10 @@ export type Patience = { withinMs?: number; signal?: AbortSignal };
 /**
  * Repeats `look` until it returns something other than undefined, null or false. What it throws counts as "not yet".
  *
- * @throws Error after `withinMs` (30 s), with the last reason; or when the signal aborts
+ * @throws Error after `withinMs` (60 s), with the last reason; or when the signal aborts
  */
 export async function eventually<T>(what: string, look: () => Promise<T> | T, patience: Patience = {}): Promise<Seen<T>> {
-  const { withinMs = 30_000, signal } = patience;
+  const { withinMs = 60_000, signal } = patience;
   const deadlineMs = performance.now() + withinMs;
   for (let last: unknown; ; await sleep(pollMs, undefined, signal && { signal })) {
     try {

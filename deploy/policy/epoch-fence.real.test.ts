@@ -31,11 +31,12 @@ before(async () => {
   policy = text.replaceAll("flux-system:flotilla", account.slice("system:serviceaccount:".length)).replaceAll("namespace: flux-system", `namespace: ${namespace}`)
     .replaceAll("flotilla-epoch-fence", `flotilla-epoch-fence-${namespace}`);
   await real.kubectl(["apply", "--validate=strict", "-f", "-"], policy);
-  const headers = { "impersonate-user": account, "impersonate-group": "system:masters" };
-  worker = { ...bed.handle, client: { ...bed.client, request: (request) => bed.client.request({ ...request, headers }) } };
+  await real.kubectl(["create", "clusterrolebinding", namespace, "--clusterrole=cluster-admin", `--serviceaccount=${account.slice("system:serviceaccount:".length)}`]);
+  worker = { ...bed.handle, client: bed.client.as(account) };
 });
 after(async () => {
   await real.kubectl(["delete", "--ignore-not-found", "-f", "-"], policy);
+  await real.kubectl(["delete", "--ignore-not-found", "clusterrolebinding", namespace]);
   await bed.close();
 });
 

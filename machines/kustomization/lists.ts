@@ -1,6 +1,7 @@
 /** Lists that a unit keeps of its objects: what stands, what may stand, what is to go, and what was done. */
 import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import type { Change, InventoryEntry, PruneOutcome } from "#protocol/messages/kustomization.ts";
+import type { KustomizationContext } from "./context.ts";
 
 /** By id; the earlier list wins. */
 export function union(...lists: InventoryEntry[][]): InventoryEntry[] {
@@ -40,15 +41,21 @@ export function deletions({ deleted, missing = [] }: PruneOutcome, pruned: Inven
   return deleted.filter((id) => !neverSeen.has(id)).map((id) => ({ id, action: "deleted" }));
 }
 
-const mostTold = 100; // a record and an event stay small however large the change
+const mostTold = 100; // an event stays small however large the change
 
-export function told(before: Change[], now: Change[]): Change[] {
-  const news = now.filter(({ action }) => action !== "unchanged" && action !== "skipped");
-  const ids = new Set(news.map(({ id }) => id));
-  return [...before.filter(({ id }) => !ids.has(id)), ...news].slice(0, mostTold);
+/** What is worth telling: what was created, changed or deleted. */
+export const newsIn = (changes: Change[]): Change[] => changes.filter(({ action }) => action !== "unchanged" && action !== "skipped");
+
+/** One line per change, as Flux words them; who had changed an object is ours. */
+export function story(news: Change[]): string {
+  const lines = news.map(({ id, action, by }) => `${displayName(parseInventoryId(id))} ${action}${by ? ` (was changed by ${by})` : ""}`);
+  return [...lines.slice(0, mostTold), ...(lines.length > mostTold ? [`and ${lines.length - mostTold} more`] : [])].join("\n");
 }
 
-export function story(revision: string, changes: Change[]): string {
-  const lines = changes.map(({ id, action, by }) => `${displayName(parseInventoryId(id))} ${action}${by ? ` (was changed by ${by})` : ""}`);
-  return [`Applied revision: ${revision}`, ...lines].join("\n");
+/** What a unit knows after a prune. */
+export function pruned(c: KustomizationContext, output: PruneOutcome) {
+  return {
+    leftovers: output.left,
+    ...((c.wary !== undefined || output.recovered === true) && { suspects: suspected(c.suspects ?? [], c.leftovers) }),
+  };
 }

@@ -7,7 +7,7 @@ import { kustomization, type KustomizationContext } from "./machine.ts";
 import { kustomizationStatus } from "./status.ts";
 
 const facts = (changes: Partial<KustomizationFacts> = {}): KustomizationFacts => ({
-  uid: "u1", generation: 1, deleting: false, finalizer: true, suspended: false, requestedAt: "", handledAt: "", notYet: [],
+  uid: "u1", generation: 1, deleting: false, finalizer: true, suspended: false, requestedAt: "", handledAt: "",
   intervalMs: 600_000, timeoutMs: 60_000, retryMs: 120_000, source: "gitrepository/apps/shop", prune: true, health: true, deletion: "Delete", ...changes,
 });
 const object = (changes?: Partial<KustomizationFacts>) => ({ type: "object", facts: facts(changes) });
@@ -48,11 +48,97 @@ test("[RC9] find, build, apply, follow health, and prune what is left over", () 
 
 test("[RC19] settled: applied, healthy, listed, and people are told", () => {
   const play = settled();
-  assert.deepEqual([play.state, play.said], ["settled", ["ReconciliationSucceeded"]]);
+  assert.deepEqual([play.state, play.said], ["settled", ["Progressing", "Progressing", "ReconciliationSucceeded"]]);
   assert.deepEqual(conditions(play), ["Ready=True ReconciliationSucceeded", "Healthy=True Succeeded"]);
   const { lastAppliedRevision, lastAttemptedRevision, observedGeneration, inventory } = status(play) ?? {};
   assert.deepEqual([lastAppliedRevision, lastAttemptedRevision, observedGeneration, inventory], ["r1", "r1", 1, [{ id: id("a"), v: "v1" }, { id: id("b"), v: "v1" }]]);
   assert.ok((play.waits[0] ?? 0) > 500_000);
+});
+
+test("[RC28] what was applied, that it is healthy and that the run is over are told in Flux's words", () => {
+  const play = applying();
+  const messages = (from: number) => play.notices.slice(from).map(({ reason, message, revision }) => `${revision} ${reason} ${message}`);
+  play.answer(applied("a", "b"));
+  play.nowMs += 1_250;
+  play.answer();
+  assert.deepEqual(messages(0), [
+    "r1 Progressing ConfigMap/apps/a created\nConfigMap/apps/b created",
+    "r1 Progressing Health check passed in 1.25s",
+    "r1 ReconciliationSucceeded Reconciliation finished in 1.25s, next run in 10m0s",
+  ]);
+  assert.deepEqual(play.notices.map(({ commitStatus }) => commitStatus), [undefined, undefined, "update"]);
+  const said = play.notices.length;
+  play.send(artifact(2)).answer(found(2)).answer(built("k2", "a")).answer({ entries: [entry("a")], changes: [{ id: id("a"), action: "unchanged" }] });
+  play.answer({ deleted: [id("b")], left: [] }).answer();
+  assert.deepEqual(messages(said).map((line) => line.split(" in ")[0]), ["r2 Progressing ConfigMap/apps/b deleted", "r2 Progressing Health check passed", "r2 ReconciliationSucceeded Reconciliation finished"]);
+});
+
+test("[RC28] what was applied before a failure is told too", () => {
+  const play = applying().answer(halfApplied("a"));
+  assert.deepEqual(play.notices.map(({ reason, message }) => `${reason} ${message.split(":")[0]}`), ["Progressing ConfigMap/apps/a created", "ReconciliationFailed ConfigMap/apps/b"]);
+});
+
+test("[RC28] a correction is told as such, and says who it was", () => {
+  const play = settled().send(drift).wait();
+  const said = play.notices.length;
+  play.answer(built("k1", "a", "b")).answer({ ...applied("a", "b"), changes: [{ id: id("a"), action: "configured", by: "kubectl-edit" }] }).answer();
+  assert.deepEqual(play.notices.slice(said).map(({ reason, message }) => `${reason} ${message.split(" in ")[0]}`), ["DriftCorrected ConfigMap/apps/a configured (was changed by kubectl-edit)", "Progressing Health check passed"]);
+});
+
+test("[RC28] what went with a deleted unit is told before it goes", () => {
+  const play = settled().send(object({ deleting: true, generation: 2 })).answer({ late: false, removed: { ids: [id("b"), id("a")], outlasting: [id("a")] } });
+  assert.deepEqual([play.state, play.running], ["releasing", "release"]);
+  assert.deepEqual(play.notices.slice(-2).map(({ severity, message }) => `${severity} ${message}`), [
+    "Normal ConfigMap/apps/b deleted\nConfigMap/apps/a deleted", "Warning failed to wait for resources termination: ConfigMap/apps/a",
+  ]);
+});
+
+test("[RC29] a revision that changes nothing for a unit is one line in its status, and no event", () => {
+  const play = settled({ health: false });
+  assert.equal(status(play)?.background, undefined);
+  const said = play.said.length;
+  play.send(artifact(2)).answer(found(2)).answer(built("k1", "a", "b"));
+  assert.deepEqual([play.state, status(play)?.lastAppliedRevision, status(play)?.background, play.said.length], ["settled", "r2", true, said]);
+  play.send(artifact(3)).answer(found(3)).answer(built("k3", "a", "b")).answer(applied("a", "b"));
+  assert.deepEqual([play.state, status(play)?.background], ["settled", undefined]);
+});
+
+const historyOf = (play: Play<KustomizationContext>) =>
+  (status(play)?.history ?? []).map(({ digest, lastReconciledStatus, totalReconciliations, metadata }) => `${digest} ${lastReconciledStatus} ${totalReconciliations} ${metadata?.["revision"]}`);
+const sum = (renderKey: string, ...names: string[]) => ({ ...built(renderKey, ...names), digest: `sha256:${renderKey}` });
+
+test("[RC27] the history tells builds and how they went; what merely looked leaves no mark", () => {
+  const play = building().answer(sum("k1", "a")).answer(applied("a")).fail("HealthCheckFailed");
+  assert.deepEqual(historyOf(play), ["sha256:k1 HealthCheckFailed 1 r1"]);
+  play.wait().answer(found(1)).answer(sum("k1", "a")).answer();
+  assert.deepEqual(historyOf(play), ["sha256:k1 ReconciliationSucceeded 1 r1", "sha256:k1 HealthCheckFailed 1 r1"]);
+  play.wait().answer(found(1)).answer(sum("k1", "a")).answer();
+  assert.deepEqual(historyOf(play)[0], "sha256:k1 ReconciliationSucceeded 1 r1", "at the interval, when nothing is new");
+  play.send(artifact(2)).answer(found(2)).answer(sum("k1", "a")).answer();
+  assert.deepEqual(historyOf(play)[0], "sha256:k1 ReconciliationSucceeded 2 r2");
+  play.send(artifact(3)).answer(found(3)).answer(sum("k3", "a")).answer(halfApplied());
+  assert.deepEqual(historyOf(play), ["sha256:k3 ReconciliationFailed 1 r3", "sha256:k1 ReconciliationSucceeded 2 r2", "sha256:k1 HealthCheckFailed 1 r1"]);
+  play.send(artifact(4)).answer(found(4)).answer(sum("k4", "a")).fail("ClusterUnreachable");
+  assert.equal(historyOf(play).length, 3, "what passes by itself says nothing about a build");
+});
+
+test("[RC27] the history of the owner before is continued", () => {
+  const before = { digest: "sha256:old", firstReconciled: "t", lastReconciled: "t", lastReconciledDuration: "1s", lastReconciledStatus: "ReconciliationSucceeded", totalReconciliations: 7, metadata: { revision: "r0" } };
+  const play = finding().answer({ ...found(1), history: [before] }).answer(sum("k1", "a")).answer(applied("a")).answer();
+  assert.deepEqual(historyOf(play), ["sha256:k1 ReconciliationSucceeded 1 r1", "sha256:old ReconciliationSucceeded 7 r0"]);
+});
+
+test("[RC30] what a revision was made of is told, and its end as well", () => {
+  const made = (n: number, origin?: string) => {
+    const { artifact: plain, ...rest } = found(n);
+    return { ...rest, artifact: { ...plain, ...(origin && { metadata: { "org.opencontainers.image.revision": origin } }) } };
+  };
+  const play = finding({ health: false }).answer(made(1, "main@sha1:abc")).answer(built("k1", "a")).answer(applied("a"));
+  assert.equal(status(play)?.lastAppliedOriginRevision, "main@sha1:abc");
+  assert.equal(play.notices.at(-1)?.originRevision, "main@sha1:abc");
+  play.send(artifact(2)).answer(made(2)).answer(built("k1", "a"));
+  assert.equal(status(play)?.lastAppliedOriginRevision, "");
+  assert.equal("lastAppliedOriginRevision" in (status(settled()) ?? {}), false);
 });
 
 test("[RC10] a new revision that builds the same costs no request", () => {
@@ -73,6 +159,23 @@ for (const { why, play: make, input } of comparisons)
     const play = make();
     assert.deepEqual([play.running, play.record.runs[0]?.input], ["apply", { scope: input }]);
   });
+
+test("[RC60] at the first interval after ten hours everything is compared with the cluster, and then not again for as long", () => {
+  const play = settled();
+  const hourMs = 3_600_000;
+  const atHours: number[] = [];
+  for (const startMs = play.nowMs; play.nowMs < startMs + 22 * hourMs; ) {
+    play.wait().answer(found(1)).answer(built("k1", "a", "b"));
+    if (play.running === "apply") {
+      assert.deepEqual(play.record.runs[0]?.input, { scope: "all" });
+      atHours.push((play.nowMs - startMs) / hourMs);
+      play.answer({ ...applied("a", "b"), changes: [] });
+    }
+    play.answer();
+  }
+  const waits = atHours.map((hours, i) => hours - (atHours[i - 1] ?? 0));
+  assert.ok(waits.length === 2 && waits.every((hours) => hours > 9.4 && hours < 10.8), String(waits));
+});
 
 test("[RC24] once it was compared, a request is over", () => {
   const play = settled().send(object({ requestedAt: "q1" })).answer(found(1)).answer(built("k1", "a", "b")).answer(applied("a", "b")).answer();
@@ -268,6 +371,41 @@ test("[FN7] one that comes under its name meanwhile is applied anew", () => {
   assert.equal(play.send(object({ uid: "u2" })).running, "findSource");
 });
 
+test("[TN39] on another cluster than before everything is compared, whatever was rendered; so it is on the way back", () => {
+  const east = (n: number) => ({ ...found(n), cluster: "east" });
+  const moved = settled({ health: false }).send(object({ health: false, generation: 2 })).answer(east(1)).answer(built("k1", "a", "b"));
+  assert.deepEqual([moved.running, moved.context.scope, moved.context.cluster], ["apply", "all", "east"]);
+  const still = moved.answer(applied("a", "b")).send(look).answer(east(1)).answer(built("k1", "a", "b"));
+  assert.equal(still.state, "settled");
+  const back = still.send(look).answer(found(1)).answer(built("k1", "a", "b"));
+  assert.deepEqual([back.running, back.context.scope, back.context.cluster], ["apply", "all", undefined]);
+});
+
+test("[TN46] under another account than before everything is compared, until it was once applied under it", () => {
+  const as = (user?: string) => ({ ...found(1), ...(user && { user }) });
+  const other = settled({ health: false }).send(object({ health: false, generation: 2 })).answer(as("robot")).answer(built("k1", "a", "b"));
+  assert.deepEqual([other.running, other.context.scope], ["apply", "all"]);
+  other.fail("ObjectForbidden").send(look).answer(as("robot")).answer(built("k1", "a", "b"));
+  assert.deepEqual([other.running, other.context.scope], ["apply", "all"]);
+  const still = other.answer(applied("a", "b")).send(look).answer(as("robot")).answer(built("k1", "a", "b"));
+  assert.equal(still.state, "settled");
+  assert.equal(still.send(look).answer(as()).answer(built("k1", "a", "b")).running, "apply", "so it is on the way back");
+});
+
+test("[TN45] what cannot be watched is compared at every run", () => {
+  const play = settled({ health: false }).send(look).answer({ ...found(1), blind: true }).answer(built("k1", "a", "b"));
+  assert.deepEqual([play.running, play.context.scope], ["apply", "all"]);
+});
+
+test("[TN20] a unit whose account is gone says what stays behind, and goes", () => {
+  const abandoned = { account: { namespace: "apps", name: "robot" }, ids: [id("a"), id("b")] };
+  const play = settled().send(object({ deleting: true, generation: 2 })).answer({ late: false, abandoned });
+  assert.deepEqual([play.state, play.running, play.said.at(-1), status(play)], ["releasing", "release", "PruneFailed", undefined]);
+  play.send(look).send(artifact(3)).send(drift);
+  assert.equal(play.state, "releasing");
+  assert.equal(play.answer(null).state, "gone");
+});
+
 test("[FN2] an object whose namespace does not count is not pruned under the name it was noted by", () => {
   const scoped = { id: "apps_big_example.com_Cluster", v: "v1" };
   const play = building().answer({ ...built("k1"), objects: [scoped] });
@@ -325,7 +463,7 @@ test("[RT7] a unit that waits looks again after 30 s, and as soon as its source 
 test("[RC20] a fault is told once, not at every retry", () => {
   const play = building().fail("BuildFailed").wait().answer(found(1)).fail("BuildFailed");
   assert.deepEqual(play.said, ["BuildFailed"]);
-  assert.deepEqual(play.wait().answer(found(1)).answer(built("k1", "a")).answer(applied("a")).answer().said, ["BuildFailed", "ReconciliationSucceeded"]);
+  assert.deepEqual(play.wait().answer(found(1)).answer(built("k1", "a")).answer(applied("a")).answer().said, ["BuildFailed", "Progressing", "Progressing", "ReconciliationSucceeded"]);
 });
 
 const handledBy: { name: string; play(): Play<KustomizationContext>; handled: string }[] = [
@@ -398,6 +536,120 @@ test("[RC23] only a unit that has applied nothing goes on from the status", () =
 
 test("[RC19] what takes long says what it does", () => {
   assert.deepEqual(conditions(applying()), ["Ready=Unknown Progressing", "Reconciling=True Progressing"]);
-  assert.match(status(checking())?.conditions?.find(({ type }) => type === "Reconciling")?.message ?? "", /health checks for revision r1 with a timeout of 60s/i);
+  assert.match(status(checking())?.conditions?.find(({ type }) => type === "Reconciling")?.message ?? "", /health checks for revision r1 with a timeout of 1m0s/i);
   assert.deepEqual(conditions(checking().fail("HealthCheckFailed")), ["Ready=False HealthCheckFailed", "Reconciling=True ProgressingWithRetry", "Healthy=False HealthCheckFailed"]);
+});
+
+test("[HL20] an expression that does not compile stalls the unit before anything is looked for", () => {
+  const play = finding().fail("InvalidCELExpression");
+  assert.deepEqual([play.state, play.running, conditions(play)], ["stalled", "", ["Ready=False InvalidCELExpression", "Stalled=True InvalidCELExpression"]]);
+  assert.deepEqual([status(play)?.observedGeneration, play.said], [1, ["InvalidCELExpression"]]);
+  assert.equal(play.send(object({ generation: 2 })).running, "findSource");
+});
+
+const infra = "kustomization/apps/infra";
+const dependent = { dependsOn: [infra], health: false };
+const awaiting = (changes?: Partial<KustomizationFacts>) => finding({ ...dependent, ...changes }).answer(found(1));
+const notReady = (detail = "dependency 'apps/infra' is not ready") => ({ awaits: [{ id: infra }], fault: { code: "DependencyNotReady", subject: "Kustomization/apps/infra", detail } });
+const cyclic = { awaits: [{ id: infra, any: true }], fault: { code: "DependencyCycle", subject: "Kustomization/apps/shop", detail: "dependency cycle: apps/infra → apps/shop → apps/infra" } };
+const ready = { awaits: [] };
+const dependency = { type: "dependency" };
+
+test("[DP1] what a unit depends on is asked for once its artifact is known, and before anything is built", () => {
+  assert.deepEqual([awaiting().running, building().running], ["checkDependencies", "build"]);
+  assert.equal(awaiting().answer(ready).running, "build");
+});
+
+test("[DP2] until that is ready, Ready is False with Flux's reason and words; there is no Reconciling, and Ready is never Unknown", () => {
+  assert.deepEqual([status(finding(dependent)), status(awaiting())].map((each) => each?.conditions), [undefined, undefined]);
+  const play = awaiting().answer(notReady());
+  assert.deepEqual([play.state, play.running, status(play)?.conditions], ["blocked", "", [
+    { type: "Ready", status: "False", reason: "DependencyNotReady", message: "dependency 'apps/infra' is not ready" },
+  ]]);
+  assert.deepEqual([status(play)?.observedGeneration, status(play)?.lastAttemptedRevision], [undefined, undefined]);
+  assert.equal(status(play.send(dependency))?.conditions, undefined, "it is looked at again, and nothing is said before the answer");
+});
+
+test("[DP3] a wait that lasts is told once, in Flux's words", () => {
+  const play = awaiting().answer(notReady());
+  assert.deepEqual(play.said, []);
+  play.wait();
+  const [notice] = play.emits.filter(({ type }) => type === "notice");
+  assert.deepEqual([play.state, play.said, notice?.["severity"], notice?.["message"]], ["finding", ["DependencyNotReady"], "Normal", "Dependencies do not meet ready condition, retrying in 5m0s"]);
+  assert.equal(play.nowMs, 300_000, "it looks by itself only when a change could have been missed");
+  play.answer(found(1)).answer(notReady()).wait();
+  assert.deepEqual([play.nowMs, play.said], [600_000, ["DependencyNotReady"]]);
+});
+
+test("[DP4] a change of what it waits for makes it look again, and go on", () => {
+  const play = awaiting().answer(notReady()).send(dependency);
+  assert.deepEqual([play.running, play.context.awaits], ["checkDependencies", [{ id: infra }]], "it is still waiting for it");
+  play.answer(ready);
+  assert.deepEqual([play.running, play.context.awaits], ["build", undefined]);
+  play.answer(built("k1", "a")).answer(applied("a"));
+  assert.deepEqual([play.state, play.context.fault, conditions(play)], ["settled", null, ["Ready=True ReconciliationSucceeded"]]);
+});
+
+test("[DP4] a change while it looks makes it look anew", () => {
+  const play = awaiting();
+  const [before] = play.record.runs;
+  play.send(dependency);
+  assert.deepEqual([play.running, play.record.runs.length, play.record.runs[0]?.attempt], ["checkDependencies", 1, (before?.attempt ?? 0) + 1]);
+});
+
+for (const { state, play: make } of [
+  { state: "settled", play: () => awaiting().answer(ready).answer(built("k1", "a")).answer(applied("a")) },
+  { state: "building", play: () => awaiting().answer(ready) },
+  { state: "failing", play: () => awaiting().answer(ready).fail("BuildFailed") },
+  { state: "suspended", play: () => awaiting().send(object({ ...dependent, suspended: true, generation: 2 })) },
+])
+  test(`[DP4] in ${state} it waits for nobody, and a word that comes late changes nothing`, () => {
+    const play = make();
+    const { record } = play.send(dependency);
+    assert.deepEqual([play.state, record.runs.length], [state, state === "building" ? 1 : 0]);
+  });
+
+test("[DP5] a unit that is applied says so to whoever waits for it", () => {
+  const moved = (play: Play<KustomizationContext>) => play.emits.filter(({ type }) => type === "unitReady").length;
+  assert.deepEqual([moved(checking()), moved(settled())], [0, 1]);
+});
+
+test("[DP6] newer artifacts do not wait: what it waits for is asked anew", () => {
+  const play = awaiting().answer(notReady()).send(artifact(2));
+  assert.deepEqual([play.running, play.answer(found(2)).running], ["findSource", "checkDependencies"]);
+});
+
+test("[DP8] a unit in a cycle stalls, names it, is told of once, and goes on when it is broken", () => {
+  const play = awaiting().answer(cyclic);
+  assert.deepEqual([play.state, conditions(play), play.said], ["stalled", ["Ready=False DependencyCycle", "Stalled=True DependencyCycle"], ["DependencyCycle"]]);
+  assert.match(status(play)?.conditions?.[0]?.message ?? "", /apps\/infra → apps\/shop → apps\/infra/);
+  assert.deepEqual(play.context.awaits, [{ id: infra, any: true }]);
+  play.send(dependency).answer(found(1)).answer(cyclic);
+  assert.deepEqual([play.state, play.said], ["stalled", ["DependencyCycle"]]);
+  assert.equal(play.send(dependency).answer(found(1)).answer(ready).running, "build");
+  assert.equal(play.context.awaits, undefined);
+});
+
+test("[DP8] one that stalls for another reason is not moved by it", () => {
+  assert.equal(awaiting().fail("AccessDenied").send(dependency).state, "stalled");
+});
+
+test("[DP13] a unit whose dependents are being deleted too goes after them", () => {
+  const play = settled().send(object({ deleting: true, generation: 2 }));
+  assert.deepEqual([play.running, play.answer({ late: false, awaits: [{ id: infra, any: true }] }).state], ["remove", "yielding"]);
+  assert.deepEqual([status(play), play.context.awaits], [{ handledAt: "" }, [{ id: infra, any: true }]]);
+  assert.equal(play.send(dependency).running, "remove");
+  assert.equal(play.answer({ late: false }).state, "gone");
+});
+
+test("[SB16] another version of what it refers to makes a unit look again, whatever it does; the same one does not", () => {
+  const play = settled({ inputs: "v1" });
+  assert.equal(play.send(object({ inputs: "v1" })).state, "settled");
+  assert.equal(play.send(object({ inputs: "v2" })).running, "findSource");
+  assert.equal(play.answer(found(1)).answer(built("k2", "a", "b")).running, "apply");
+  assert.equal(building({ inputs: "v1" }).fail("VariablesMissing").send(object({ inputs: "v2" })).running, "findSource", "what failed for want of it");
+  assert.equal(settled({ inputs: "v1" }).send(object({})).running, "findSource", "also when it is watched no more");
+  const busy = building({ inputs: "v1" }).send(object({ inputs: "v2" }));
+  assert.deepEqual([busy.running, busy.context.stale], ["build", true], "what is under way ends first");
+  assert.equal(settled({ inputs: "v1" }).send(object({ inputs: "v2", suspended: true })).running, "");
 });

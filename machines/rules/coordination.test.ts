@@ -6,7 +6,7 @@ import { coordinate, joinMs, mostMoves, planMs, type Act, type Assignment, type 
 const nowMs = 100_000;
 const member = (worker: string, changes: Partial<Omit<Member, "about">> & { about?: Partial<Member["about"]> } = {}): Member => ({
   worker, sequence: 10, seenMs: nowMs - 100, joinedMs: 0, gone: false, farewell: false, ...changes,
-  about: { capacity: 1, draining: false, refuses: [], actors: 0, load: 0, protocol: 1, ...changes.about },
+  about: { capacity: 1, draining: false, refuses: [], actors: 0, load: 0, protocol: 1, shard: "", ...changes.about },
 });
 const dead = (worker: string): Member => member(worker, { gone: true });
 const parted = (worker: string): Member => member(worker, { gone: true, farewell: true });
@@ -17,7 +17,7 @@ const own = (worker: string, partition: number, epoch = 3): Own => ({ worker, ep
 const owners = (letters: string): View["owners"] => [...letters].map((letter, partition) => (letter === "." ? undefined : own(letter === "-" ? "" : letter, partition)));
 const want = (from: string, to: string, changes: Partial<Want> = {}): Want => ({ v: 1, from, to, plan: "p", sequence: 900, sinceMs: nowMs - 50, ...changes });
 const view = (members: Member[], letters: string, changes: Partial<View> = {}): View => ({
-  nowMs, steadySinceMs: 1, members, owners: owners(letters), wants: new Map(), costs: new Map(), ...changes,
+  nowMs, steadySinceMs: 1, members, owners: owners(letters), wants: new Map(), costs: new Map(), shards: [], ...changes,
 });
 const done = (acts: Act[], what: Act["do"]) => acts.filter((act) => act.do === what);
 const assigned = (acts: Act[]): Assignment[] => acts.flatMap((act) => (act.do === "assign" ? act.assignments : []));

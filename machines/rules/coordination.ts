@@ -4,7 +4,8 @@
  * (ownership.md 7.3). All times are monotonic milliseconds of the worker that looks.
  */
 import { isSuspect } from "#machines/rules/lease.ts";
-import { evenOut, placeHomeless, type Candidate, type Placement } from "#machines/rules/placement.ts";
+import type { Placement } from "#machines/rules/placement.ts";
+import { evenOutAll, placeAllHomeless, type ShardCandidate } from "#machines/rules/shards.ts";
 import type { MemberRecord, OwnRecord, WantRecord } from "#protocol/records/cell.ts";
 
 /** A partition's owner record, and where in the stream it stands. */
@@ -22,7 +23,7 @@ export type Member = {
   gone: boolean;
   /** It let go by itself: nothing of it is under way. */
   farewell: boolean;
-  about: Pick<MemberRecord, "capacity" | "draining" | "refuses" | "actors" | "load" | "protocol">;
+  about: Pick<MemberRecord, "capacity" | "draining" | "refuses" | "actors" | "load" | "protocol" | "shard">;
 };
 
 export type Want = WantRecord & { sequence: number; sinceMs: number };
@@ -37,6 +38,8 @@ export type View = {
   wants: ReadonlyMap<number, Want>;
   /** Milliseconds of work per minute, by partition. */
   costs: ReadonlyMap<number, number>;
+  /** Keys that have a shard. */
+  shards: readonly string[];
 };
 
 export type Assignment = { partition: number; to: string; epoch: number; cause: "claim" | "crash"; expect: number };
@@ -55,16 +58,16 @@ export const planMs = 15_000;
 export const mostMoves = (partitions: number): number => Math.max(8, Math.floor(partitions * 0.05));
 
 export function coordinate(view: View): Act[] {
-  const { nowMs, steadySinceMs, members, owners, wants, costs } = view;
+  const { nowMs, steadySinceMs, members, owners, wants, costs, shards } = view;
   if (steadySinceMs === 0) return []; // NATS is the problem, not the others
   const alive = new Map(members.filter(({ gone }) => !gone).map((member) => [member.worker, member]));
   const suspects = [...alive.values()].filter(({ seenMs }) => isSuspect(Math.max(seenMs, steadySinceMs), nowMs));
   const acts: Act[] = suspects.map(({ worker, sequence }) => ({ do: "declare", worker, expect: sequence }));
   const silent = new Set(suspects.map(({ worker }) => worker));
 
-  const candidates = [...alive.values()].filter(({ worker, sequence }) => sequence > 0 && !silent.has(worker)).map((member): Candidate => ({
+  const candidates = [...alive.values()].filter(({ worker, sequence }) => sequence > 0 && !silent.has(worker)).map((member): ShardCandidate => ({
     worker: member.worker, capacity: member.about.capacity, draining: member.about.draining, refuses: new Set(member.about.refuses),
-    settled: nowMs - member.joinedMs >= joinMs,
+    settled: nowMs - member.joinedMs >= joinMs, shard: member.about.shard,
   }));
   if (candidates.length === 0) return acts;
 
@@ -76,7 +79,7 @@ export function coordinate(view: View): Act[] {
   const placement: Placement = owners.map((own, partition) => ({
     owner: homeless(own) ? undefined : own?.worker, cost: costs.get(partition) ?? 0,
   }));
-  const assignments = placeHomeless(placement, candidates).map(({ partition, to }): Assignment => {
+  const assignments = placeAllHomeless(placement, candidates, shards).map(({ partition, to }): Assignment => {
     const own = owners[partition];
     // Whoever let go by itself, or handed it to nobody, has nothing under way.
     const crashed = own !== undefined && own.worker !== "" && !saidGoodbye(members, own.worker);
@@ -88,7 +91,7 @@ export function coordinate(view: View): Act[] {
   for (const [partition, { sequence }] of ended) acts.push({ do: "unwant", partition, expect: sequence });
   if (assignments.length > 0 || suspects.length > 0) return acts;
   const standing = new Map([...wants].filter((each) => !over(each)));
-  for (const { partition, from, to } of evenOut(planned(placement, standing), candidates, mostMoves(owners.length) - standing.size))
+  for (const { partition, from, to } of evenOutAll(planned(placement, standing), candidates, shards, mostMoves(owners.length) - standing.size))
     if (from !== undefined && !wants.has(partition)) acts.push({ do: "want", partition, from, to });
   return acts;
 }

@@ -7,7 +7,9 @@
 import { fieldManagers } from "#protocol/api/annotations.ts";
 import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { isLeftAlone } from "./apply-plan.ts";
+import { kustomizationApplier, type Applier } from "./applier.ts";
 import type { ManagedFields, ObjectMeta } from "./inventory.ts";
+import { needsTakeOver } from "./takeover.ts";
 
 /** What is known of a live object. */
 export type Seen = { uid: string; owned: string };
@@ -15,9 +17,16 @@ export type Seen = { uid: string; owned: string };
 /** In place of a hash: the live object says it is to be left alone, so that nobody's changes to it are drift. */
 export const leftAlone = "-";
 
-/** What an inventory entry keeps of an object, and a watch compares with. */
-export const ownershipOf = (live: Pick<ObjectMeta, "labels" | "annotations" | "managedFields">): string =>
-  isLeftAlone(live) ? leftAlone : ownedHash(live.managedFields);
+/** After the hash: somebody owns fields, or left marks, that an apply takes over. */
+const foreign = "!";
+
+/**
+ * What an inventory entry keeps of an object, and a watch compares with.
+ *
+ * @param overridden managers whose fields are taken over beside those that always are (`--override-manager`)
+ */
+export const ownershipOf = (live: Pick<ObjectMeta, "labels" | "annotations" | "managedFields">, overridden: readonly string[] = [], applier: Applier = kustomizationApplier): string =>
+  applier.heedsMarks && isLeftAlone(live) ? leftAlone : `${ownedHash(live.managedFields, applier.manager)}${needsTakeOver(live, overridden, applier) ? foreign : ""}`;
 
 /** 16 hex digits over the fields that our applies own; empty when there are none. */
 export function ownedHash(managed: ManagedFields[] | undefined, manager: string = fieldManagers.kustomization): string {
@@ -66,7 +75,7 @@ const ownEntry = (managed: ManagedFields[] | undefined, manager: string) =>
   managed?.find((entry) => entry.manager === manager && entry.operation === "Apply" && !entry.subresource);
 
 /** FNV-1a, 64 bits, over UTF-16 units. It tells change from no change; nothing secret or hostile rests on it. */
-function hash64(text: string): string {
+export function hash64(text: string): string {
   let high = 0xcbf29ce4;
   let low = 0x84222325;
   for (let i = 0; i < text.length; i++) {

@@ -1,12 +1,16 @@
 /** Reads a live object's spec and status, which are other people's data and may be of any shape. */
 import { groupOf, type KubeObject } from "./inventory.ts";
 
-export type HealthStatus = "Current" | "InProgress" | "Failed" | "Terminating" | "NotFound";
-export type Health = { status: HealthStatus; message: string };
+/** What can be told from an object as it stands. */
+export type Standing = { status: "Current" | "InProgress" | "Failed" | "Terminating" | "NotFound"; message: string };
 
-export const current = (message: string): Health => ({ status: "Current", message });
-export const inProgress = (message: string): Health => ({ status: "InProgress", message });
-export const failed = (message: string): Health => ({ status: "Failed", message });
+/** `Unknown`: it could not be read, or not be judged. */
+export type Health = Standing | { status: "Unknown"; message: string };
+
+export const current = (message: string): Standing => ({ status: "Current", message });
+export const inProgress = (message: string): Standing => ({ status: "InProgress", message });
+export const failed = (message: string): Standing => ({ status: "Failed", message });
+export const unknown = (message: string): Health => ({ status: "Unknown", message });
 
 export type Condition = { type: string; status: string; reason: string; message: string };
 

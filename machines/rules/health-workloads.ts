@@ -1,19 +1,19 @@
 /** kstatus's rules for the kinds Kubernetes itself brings (cli-utils pkg/kstatus/status/core.go; Flux's own for Jobs). */
 import {
-  conditionsOf, current, failed, groupKindOf, inProgress, recordOf, specOf, statusOf, text, type Health,
+  conditionsOf, current, failed, groupKindOf, inProgress, recordOf, specOf, statusOf, text, type Standing,
 } from "./health-reading.ts";
 import type { KubeObject } from "./inventory.ts";
 
-type Rule = (object: KubeObject, nowMs: number) => Health;
+type Rule = (object: KubeObject, nowMs: number) => Standing;
 
 /** Undefined for kinds without a rule of their own. */
-export const workloadHealth = (object: KubeObject, nowMs: number): Health | undefined =>
+export const workloadHealth = (object: KubeObject, nowMs: number): Standing | undefined =>
   rules.get(groupKindOf(object))?.(object, nowMs);
 
 /** A pod without a node gets this long before it counts as failed. */
 const schedulingMs = 15_000;
 
-function deployment(object: KubeObject): Health {
+function deployment(object: KubeObject): Standing {
   const conditions = conditionsOf(object);
   const progress = conditions.find(({ type }) => type === "Progressing");
   if (progress?.reason === "ProgressDeadlineExceeded") return failed("Progress deadline exceeded");
@@ -38,7 +38,7 @@ function deployment(object: KubeObject): Health {
 
 const noDeadline = 2_147_483_647;
 
-function statefulSet(object: KubeObject): Health {
+function statefulSet(object: KubeObject): Standing {
   const spec = specOf(object);
   const status = statusOf(object);
   const strategy = recordOf(spec["updateStrategy"]);
@@ -62,7 +62,7 @@ function statefulSet(object: KubeObject): Health {
   return current(`All replicas scheduled as expected. Replicas: ${have}`);
 }
 
-function daemonSet(object: KubeObject): Health {
+function daemonSet(object: KubeObject): Standing {
   const status = statusOf(object);
   if (object.metadata.generation === undefined) return inProgress("DaemonSet metadata.generation not found");
   if (status["observedGeneration"] === undefined) return inProgress("DaemonSet status.observedGeneration not found");
@@ -76,7 +76,7 @@ function daemonSet(object: KubeObject): Health {
   return current(`All replicas scheduled as expected. Replicas: ${want}`);
 }
 
-function replicaSet(object: KubeObject): Health {
+function replicaSet(object: KubeObject): Standing {
   if (conditionsOf(object).some(({ type, status }) => type === "ReplicaFailure" && status === "True"))
     return inProgress("Replica Failure condition. Check Pods");
   const status = statusOf(object);
@@ -87,7 +87,7 @@ function replicaSet(object: KubeObject): Health {
   return have > want ? inProgress(`Pending termination: ${have - want}`) : current(`ReplicaSet is available. Replicas: ${have}`);
 }
 
-function pod(object: KubeObject, nowMs: number): Health {
+function pod(object: KubeObject, nowMs: number): Standing {
   const conditions = conditionsOf(object);
   switch (text(statusOf(object)["phase"])) {
     case "Succeeded": return current("Pod has completed successfully");
@@ -118,7 +118,7 @@ function crashLooping(object: KubeObject): string[] {
 }
 
 /** Flux's rule, not kstatus's: a Job is current when it has ended well, not when it runs (fluxcd/pkg runtime/statusreaders). */
-function job(object: KubeObject): Health {
+function job(object: KubeObject): Standing {
   const spec = specOf(object);
   const status = statusOf(object);
   if (spec["suspend"] === true) return current("Job is suspended");
@@ -134,18 +134,18 @@ function job(object: KubeObject): Health {
   return inProgress(`Job in progress. success:${succeeded}, active: ${count(status["active"])}, failed: ${unsuccessful}`);
 }
 
-function persistentVolumeClaim(object: KubeObject): Health {
+function persistentVolumeClaim(object: KubeObject): Standing {
   const phase = text(statusOf(object)["phase"]) || "unknown";
   return phase === "Bound" ? current("PVC is Bound") : inProgress(`PVC is not Bound. phase: ${phase}`);
 }
 
-function service(object: KubeObject): Health {
+function service(object: KubeObject): Standing {
   const spec = specOf(object);
   if (spec["type"] === "LoadBalancer" && !text(spec["clusterIP"])) return inProgress("ClusterIP not set. Service type: LoadBalancer");
   return current("Service is ready");
 }
 
-function customResourceDefinition(object: KubeObject): Health {
+function customResourceDefinition(object: KubeObject): Standing {
   for (const { type, status, reason, message } of conditionsOf(object)) {
     if (type === "NamesAccepted" && status === "False") return failed(message);
     if (type !== "Established") continue;
@@ -155,7 +155,7 @@ function customResourceDefinition(object: KubeObject): Health {
   return inProgress("Install in progress");
 }
 
-const always = (): Health => current("Resource is always ready");
+const always = (): Standing => current("Resource is always ready");
 const count = (value: unknown, otherwise = 0): number => (typeof value === "number" ? value : otherwise);
 
 const rules = new Map<string, Rule>([

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as fc from "fast-check";
-import { hasHealth, health, type HealthStatus } from "./health.ts";
+import { hasHealth, health } from "./health.ts";
+import type { Health } from "./health-reading.ts";
 import type { KubeObject } from "./inventory.ts";
 
-type Case = { rule: string; name: string; object: KubeObject; status: HealthStatus; message?: string | RegExp; nowMs?: number };
+type Case = { rule: string; name: string; object: KubeObject; status: Health["status"]; message?: string | RegExp; nowMs?: number };
 
 const make = (apiVersion: string, kind: string, spec: object = {}, status: object = {}, metadata: object = {}): KubeObject =>
   ({ apiVersion, kind, metadata: { name: "x", namespace: "apps", ...metadata }, spec, status });

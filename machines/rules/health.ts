@@ -2,14 +2,14 @@
  * Whether a live object has become what its spec asks for: kstatus's rules, as Flux uses them (flux.md 2.6.6). Judged
  * from the object alone, so that one watch event is enough.
  */
-import { conditionsOf, current, failed, inProgress, statusOf, type Health } from "./health-reading.ts";
+import { conditionsOf, current, failed, inProgress, statusOf, type Standing } from "./health-reading.ts";
 import { workloadHealth } from "./health-workloads.ts";
 import type { KubeObject } from "./inventory.ts";
 
-export type { Health, HealthStatus } from "./health-reading.ts";
+export type { Health } from "./health-reading.ts";
 
 /** @param nowMs tells how long a pod has waited for a node; without it a pod that finds none never counts as failed */
-export function health(object: KubeObject, nowMs = 0): Health {
+export function health(object: KubeObject, nowMs = 0): Standing {
   if (object.metadata.deletionTimestamp) return { status: "Terminating", message: "Resource scheduled for deletion" };
   return generic(object) ?? workloadHealth(object, nowMs) ?? ready(object) ?? current("Resource is current");
 }
@@ -33,7 +33,7 @@ const healthless = new Map<string, ReadonlySet<string>>([
 ]);
 
 // What a controller says of itself goes before everything that can be read from the kind.
-function generic(object: KubeObject): Health | undefined {
+function generic(object: KubeObject): Standing | undefined {
   const { generation } = object.metadata;
   const observed = statusOf(object)["observedGeneration"];
   if (generation !== undefined && typeof observed === "number" && observed !== generation)
@@ -45,7 +45,7 @@ function generic(object: KubeObject): Health | undefined {
   return undefined;
 }
 
-function ready(object: KubeObject): Health | undefined {
+function ready(object: KubeObject): Standing | undefined {
   const condition = conditionsOf(object).find(({ type }) => type === "Ready");
   if (condition?.status === "True") return current("Resource is Ready");
   if (condition?.status === "False" || condition?.status === "Unknown") return inProgress(condition.message);

@@ -17,6 +17,17 @@ const stages = [
 for (const { group, kind, stage, why = "" } of stages)
   test(`[AP2] ${group || "core"}/${kind} belongs to ${stage} ${why}`, () => assert.equal(stageOf({ group, kind }), stage));
 
+const custom = new Set(["rbac.authorization.k8s.io/Role", "Secret", "apps/NamespaceClass"]);
+const customStages = [
+  { group: "rbac.authorization.k8s.io", kind: "Role", stage: "custom" },
+  { group: "", kind: "Secret", stage: "custom" },
+  { group: "other.io", kind: "Role", stage: "rest" },
+  { group: "apps", kind: "NamespaceClass", stage: "classes", why: "what has a stage keeps it" },
+  { group: "", kind: "Namespace", stage: "definitions" },
+];
+for (const { group, kind, stage, why = "" } of customStages)
+  test(`[AP49] with custom stages ${group || "core"}/${kind} belongs to ${stage} ${why}`, () => assert.equal(stageOf({ group, kind }, custom), stage));
+
 const inOrder = [
   "_widgets.example.com_apiextensions.k8s.io_CustomResourceDefinition",
   "_apps__Namespace",

@@ -18,15 +18,17 @@ const ranks = new Map([
 /** 0 for most kinds, negative for what comes before them, positive for what comes after. */
 export const rankOf = (kind: string): number => ranks.get(kind) ?? 0;
 
-/** Each stage is dry-run, written and, but for the last, waited for before the next one is looked at. */
-export const stageNames = ["definitions", "classes", "rest"] as const;
+/** Each stage is dry-run and written before the next one is looked at; the first two are waited for. */
+export const stageNames = ["definitions", "classes", "custom", "rest"] as const;
 export type Stage = (typeof stageNames)[number];
 
-export function stageOf({ group, kind }: Pick<ObjectId, "group" | "kind">): Stage {
+/** @param custom `group/Kind` of what comes before the rest by the operator's wish (`--custom-apply-stage-kinds`); of the core group `Kind` */
+export function stageOf({ group, kind }: Pick<ObjectId, "group" | "kind">, custom?: ReadonlySet<string>): Stage {
   if (kind === "CustomResourceDefinition" && group === "apiextensions.k8s.io") return "definitions";
   if (kind === "Namespace" && group === "") return "definitions";
   if (kind === "ClusterRole" && group === "rbac.authorization.k8s.io") return "definitions";
-  return kind.endsWith("Class") ? "classes" : "rest";
+  if (kind.endsWith("Class")) return "classes";
+  return custom?.has(group ? `${group}/${kind}` : kind) ? "custom" : "rest";
 }
 
 /** Rank, then group, kind, namespace and name: the same order whatever the order in the source. */

@@ -1,21 +1,37 @@
 /** Keeps the newest artifact of one upstream. It decides; services/sources acts; services/worker keeps time. */
 import { assign, emit, enqueueActions, setup } from "xstate";
 import { effect } from "#machines/effect.ts";
+import { objectGuards } from "#machines/object/guards.ts";
+import { again, failed, leavingWith, leftOrOutdated, readoptingThen, rebornOf, sighted } from "#machines/object/looking.ts";
+import { seen } from "#machines/object/seen.ts";
 import { backoffMs, jitteredMs } from "#machines/rules/backoff.ts";
-import { handlingOf, isLeaving, isOutdated, isReborn, isRenewed, isRequested } from "#machines/rules/object.ts";
-import { faultNotice, faultOf, notYetNotice } from "#machines/rules/notice.ts";
+import { handlingOf, isReborn, isRenewed } from "#machines/rules/object.ts";
+import { faultNotice, faultOf } from "#machines/rules/notice.ts";
 import { busy } from "#machines/step.ts";
-import { faults, type FaultData } from "#protocol/errors/fault.ts";
+import type { FaultData } from "#protocol/errors/fault.ts";
 import type { SourceFacts } from "#protocol/messages/object.ts";
-import type { Artifact, Fetched } from "#protocol/messages/source.ts";
+import { markOf, placeOf, type Artifact, type ArtifactPlace, type Fetched, type Resolved } from "#protocol/messages/source.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
+import { wordsOf } from "./words.ts";
 
 export type SourceContext = {
   key: string;
   facts: SourceFacts | null;
   artifact: Artifact | null;
+  /** What of the spec the artifact was made with, as the status says it. */
+  observed?: Record<string, unknown> | undefined;
   /** Where the trace of the artifact's change goes on. */
   traceparent: string;
+  /** What was verified of the artifact's revision, and by whose key; empty when nothing had to be. */
+  verified?: string | undefined;
+  /** What Ready says of the artifact, where the kind has words of its own. */
+  summary?: Fetched["summary"] | undefined;
+  /** The artifacts of other sources that it was last looked up in, as `markOf` names them. */
+  madeOf?: string[] | undefined;
+  /** The artifacts of other sources that are a part of this one's. */
+  included?: Artifact[] | undefined;
+  /** Others are found now: it is fetched anew, though its revision may be the same. */
+  includesChanged?: boolean | undefined;
   /** The upstream revision being fetched. */
   wanted: string;
   /** Generation of the last run that ended well. */
@@ -26,41 +42,38 @@ export type SourceContext = {
   fault: FaultData | null;
   /** A hint came while busy: look once more. */
   stale: boolean;
+  /** Somebody said that there is news, or the spec did: an answer of before will not do. */
+  fresh?: boolean;
 };
 
-type Resolved = { revision: string; /** The artifact we hold is still in the store. */ stored: boolean };
+export type SourceEvent =
+  | { type: "object"; facts: SourceFacts | null }
+  | { type: "look" }
+  /** A source that this one is made from has another artifact. */
+  | { type: "artifact"; revision: string; digest: string };
+export type SourceEmit = Notice | { type: "artifactStored"; artifact: Artifact; before?: ArtifactPlace; traceparent: string };
 
-export type SourceEvent = { type: "object"; facts: SourceFacts | null } | { type: "look" };
-export type SourceEmit = Notice | { type: "artifactStored"; artifact: Artifact; traceparent: string };
+/** Whether other artifacts are to be included than are in ours; the order counts, as it is that of the spec. */
+function hasOthers({ included: before = [] }: Pick<SourceContext, "included">, { included: now = [] }: Resolved): boolean {
+  return before.length !== now.length || now.some((each, at) => markOf(each) !== markOf(before[at] ?? { revision: "", digest: "" }));
+}
 
-// By way of `readopting`: nothing is done for an object that does not carry our finalizer.
-const again = { guard: "stale", target: "readopting" } as const;
+const isStatic = (facts: SourceFacts | null): boolean => facts?.static === true && !facts.deleting && !facts.suspended;
 
-const takingLeave = [
-  { guard: "outdated" },
-  { guard: "rebornInvalid", target: "#source.stalled", actions: "see" },
-  { guard: "rebornSuspended", target: "#source.suspended", actions: "see" },
-  { guard: "reborn", target: "#source.adopting", actions: "see" },
-  { actions: "see" },
-] as const;
+const takingLeave = [{ guard: "outdated" }, { guard: "rebornStatic", target: "#source.dissolving", actions: "see" }, ...rebornOf("source")] as const;
 
 export const source = setup({
   types: {} as { input: { key: string }; context: SourceContext; events: SourceEvent; emitted: SourceEmit },
   guards: {
-    stale: ({ context }) => context.stale,
-    staleAndValid: ({ context }) => context.stale && context.facts?.invalid === undefined,
-    valid: ({ context }) => context.facts?.invalid === undefined,
-    finalized: ({ context }) => context.facts?.finalizer === true,
-    outdated: ({ context, event }) => event.type === "object" && isOutdated(context, event.facts),
-    rebornInvalid: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.invalid !== undefined,
-    rebornSuspended: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && event.facts?.suspended === true,
-    reborn: ({ context, event }) => event.type === "object" && isReborn(context, event.facts),
-    leaving: ({ event }) => event.type === "object" && isLeaving(event.facts),
-    invalid: ({ event }) => event.type === "object" && event.facts?.invalid !== undefined,
-    suspended: ({ event }) => event.type === "object" && event.facts?.suspended === true,
-    renewed: ({ context, event }) => event.type === "object" && event.facts !== null && isRenewed(context, event.facts),
-    requested: ({ context, event }) => event.type === "object" && event.facts !== null && isRequested(context, event.facts),
-    stalls: ({ context }) => context.fault !== null && faults[context.fault.code].remedy === "stall",
+    ...objectGuards,
+    /** One of somebody else's carries none. */
+    finalized: ({ context }) => context.facts?.finalizer === true || context.facts?.foreign === true,
+    rebornStatic: ({ context, event }) => event.type === "object" && isReborn(context, event.facts) && isStatic(event.facts),
+    static: ({ event }) => event.type === "object" && isStatic(event.facts),
+    bare: ({ context }) => context.facts?.finalizer !== true && context.artifact === null,
+    news: ({ context, event }) => event.type === "artifact" && context.facts?.static !== true && !(context.madeOf ?? []).includes(markOf(event)),
+    acted: ({ context }) => context.facts?.static !== true,
+    renewed: ({ context, event }) => event.type === "object" && event.facts !== null && (isRenewed(context, event.facts) || event.facts.offered !== context.facts?.offered),
   },
   delays: {
     interval: ({ context }) => jitteredMs(context.facts?.intervalMs ?? 60_000, context.key),
@@ -71,26 +84,31 @@ export const source = setup({
     resolve: effect<{ path: string }, Resolved>(),
     fetch: effect<{ revision: string }, Fetched>(),
     remove: effect<null, null>(),
+    dissolve: effect<null, null>(),
   },
   actions: {
     see: enqueueActions(({ context, event, enqueue }) => {
       if (event.type !== "object" || event.facts === null) return;
-      const { handledAt, ...facts } = event.facts;
-      const news = [notYetNotice(context.facts, event.facts), facts.invalid && faultNotice(context.fault, facts.invalid)];
-      for (const notice of news) if (notice) enqueue.emit(notice);
-      // The status is ours: what it says counts only before we have said anything ourselves.
-      if (context.facts?.uid !== facts.uid) enqueue.assign({ handledAt, handling: "", observedGeneration: -1 });
-      enqueue.assign({ facts: { ...facts, handledAt: "" } });
-      // Nothing can be done for it, and so it is handled.
-      if (facts.invalid) enqueue.assign({ fault: facts.invalid, handling: ({ context }) => handlingOf(context) });
+      const { notice, changes } = seen(context, event.facts, wordsOf(context.key));
+      if (notice) enqueue.emit(notice);
+      if (context.facts?.offered !== event.facts.offered) enqueue.assign({ observedGeneration: -1 }); // to be fetched, though it may be called the same
+      enqueue.assign(changes);
     }),
     fail: enqueueActions(({ context, event, enqueue }) => {
       const fault = faultOf(event);
-      const notice = faultNotice(context.fault, fault);
+      const notice = faultNotice(context.fault, fault, wordsOf(context.key));
       if (notice) enqueue.emit(notice);
       enqueue.assign({ fault });
     }),
     markStale: assign({ stale: true }),
+    countFailure: assign({ failures: ({ context }) => context.failures + 1 }),
+    noteGeneration: assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1 }),
+    /** What was found out whether or not there is something to fetch. */
+    observe: assign(({ context, event }) => {
+      const { observed, madeOf } = (event as unknown as { output: Resolved }).output;
+      return { ...(observed && { observed: { ...context.observed, ...observed } }), ...(madeOf && { madeOf }) };
+    }),
+    heed: assign({ fresh: ({ context }) => context.fresh !== false || context.stale, stale: false }),
     beginHandling: assign({ handling: ({ context }) => handlingOf(context) }),
     endHandling: assign({ handledAt: ({ context: c }) => c.handling || c.handledAt }),
   },
@@ -102,41 +120,29 @@ export const source = setup({
   }),
   initial: "waiting",
   on: {
-    look: { actions: "markStale" }, // any number while busy make one more look
-    object: [
-      { guard: "outdated" },
-      { guard: "leaving", target: ".removing", actions: "see" },
-      { guard: "invalid", target: ".stalled", actions: "see" },
-      { guard: "suspended", target: ".suspended", actions: "see" },
-      { guard: "renewed", target: ".adopting", actions: "see" },
-      { guard: "requested", actions: ["see", "markStale"] },
-      { actions: "see" },
-    ],
+    look: { guard: "acted", actions: "markStale" }, // any number while busy make one more look
+    artifact: { guard: "news", actions: "markStale" },
+    object: [...leftOrOutdated, { guard: "static", target: ".dissolving", actions: "see" }, ...sighted],
   },
   states: {
     waiting: {},
     suspended: { entry: ["beginHandling", "endHandling", assign({ stale: false })] },
-    adopting: { entry: assign({ failures: 0 }), always: "readopting" },
-    // As adopting, but failures go on counting.
-    readopting: {
-      tags: busy,
-      entry: ["beginHandling", assign({ stale: false })],
-      always: { guard: "finalized", target: "resolving" },
-      invoke: { id: "adopt", src: "adopt", input: null, onDone: "resolving", onError: { target: "failing", actions: "fail" } },
-    },
+    adopting: { entry: assign({ failures: 0, fresh: true }), always: "readopting" },
+    ...readoptingThen("resolving"),
     resolving: {
       tags: busy,
-      entry: ["beginHandling", assign({ stale: false })],
+      entry: ["beginHandling", "heed"],
       invoke: {
         id: "resolve", src: "resolve", input: ({ context }) => ({ path: context.artifact?.path ?? "" }),
         onError: { target: "failing", actions: "fail" },
         onDone: [
           {
             target: "settled",
+            actions: "observe",
             guard: ({ context: c, event: { output } }) =>
-              output.stored && output.revision === c.artifact?.revision && c.observedGeneration === c.facts?.generation,
+              output.stored && output.revision === c.artifact?.revision && !hasOthers(c, output) && c.observedGeneration === c.facts?.generation,
           },
-          { target: "fetching", actions: assign({ wanted: ({ event }) => event.output.revision }) },
+          { target: "fetching", actions: ["observe", assign(({ context, event: { output } }) => ({ wanted: output.revision, includesChanged: hasOthers(context, output) || undefined }))] },
         ],
       },
     },
@@ -148,13 +154,21 @@ export const source = setup({
         onDone: {
           target: "settled",
           actions: [
-            assign(({ event: { output } }) => ({ artifact: output.artifact, traceparent: output.traceparent })),
-            emit(({ event: { output } }) => ({ type: "artifactStored", artifact: output.artifact, traceparent: output.traceparent })),
-            emit(({ event: { output } }) => ({
-              type: "notice", severity: "Normal", reason: "NewArtifact",
-              revision: output.artifact.revision, digest: output.artifact.digest,
-              message: `stored artifact for commit '${output.subject}'`,
+            emit(({ context: { artifact: before }, event: { output } }) => ({
+              type: "artifactStored", artifact: output.artifact, ...(before && { before: placeOf(before) }), traceparent: output.traceparent,
             })),
+            assign(({ context, event: { output } }) => ({
+              artifact: output.artifact, traceparent: output.traceparent, verified: output.verified ?? "", summary: output.summary,
+              ...(output.observed && { observed: { ...context.observed, ...output.observed } }), ...(output.madeOf && { madeOf: output.madeOf }),
+              ...(output.included && { included: output.included }), includesChanged: undefined,
+            })),
+            enqueueActions(({ context, event: { output: { artifact: { revision, digest }, told, subject, summary, making, verified } }, enqueue }) => {
+              if (context.facts?.foreign) return; // its producer tells
+              if (making) enqueue.emit({ type: "notice", severity: "Normal", ...making });
+              const message = told ?? summary?.message ?? `stored artifact for commit '${subject}'`;
+              enqueue.emit({ type: "notice", severity: "Normal", reason: summary?.reason ?? "NewArtifact", revision, digest, message });
+              if (verified) enqueue.emit({ type: "notice", severity: "Normal", reason: "Succeeded", message: verified });
+            }),
           ],
         },
       },
@@ -162,33 +176,25 @@ export const source = setup({
     settled: {
       entry: [
         "endHandling",
-        assign(({ context: c }) => ({ failures: 0, fault: null, wanted: "", observedGeneration: c.facts?.generation ?? -1 })),
+        assign(({ context: c }) => ({ failures: 0, fresh: false, fault: null, wanted: "", observedGeneration: c.facts?.generation ?? -1 })),
       ],
       always: again,
       after: { interval: "readopting" },
     },
-    failing: {
-      entry: ["endHandling", assign({ failures: ({ context }) => context.failures + 1 })],
-      always: [{ guard: "stalls", target: "stalled" }, again],
-      after: { backoff: "readopting" },
-    },
-    // An object that is invalid itself is not acted on, whoever asks, until it changes: what it wants is not known.
-    stalled: {
-      entry: ["endHandling", assign({ observedGeneration: ({ context }) => context.facts?.generation ?? -1 })],
-      always: { guard: "staleAndValid", target: "readopting" },
-      after: { interval: { guard: "valid", target: "readopting" } },
-    },
-    removing: {
+    ...failed,
+    // It only says where something is; what was kept of it while it was another kind of object goes.
+    dissolving: {
       tags: busy,
-      on: { object: takingLeave, look: {} },
-      invoke: { id: "remove", src: "remove", input: null, onDone: "gone", onError: { target: "remaining", actions: "fail" } },
+      always: { guard: "bare", target: "static" },
+      invoke: { id: "dissolve", src: "dissolve", input: null, onDone: "static", onError: { target: "undissolved", actions: "fail" } },
     },
-    // The deletion could not be finished: it is tried again, as Flux keeps the finalizer until it can.
-    remaining: {
-      entry: assign({ failures: ({ context }) => context.failures + 1 }),
-      on: { object: takingLeave, look: {} },
-      after: { backoff: "removing" },
+    undissolved: {
+      entry: "countFailure",
+      after: { backoff: "dissolving" },
     },
-    gone: { type: "final" },
+    static: {
+      entry: assign({ artifact: null, observed: undefined, verified: undefined, summary: undefined, madeOf: undefined, included: undefined, fault: null, failures: 0, stale: false, observedGeneration: -1 }),
+    },
+    ...leavingWith({ object: takingLeave, look: {} }),
   },
 });

@@ -13,7 +13,12 @@ export const conditionMeanings = {
   FetchFailed: "Upstream could not be read. Only while it holds.",
   StorageOperationFailed: "The artifact could not be stored or read back. Only while it holds.",
   IncludeUnavailable: "An included source has no artifact. Only while it holds.",
+  BuildFailed: "The chart could not be packaged. Only while it holds.",
   SourceVerified: "The demanded signatures are good.",
+  Released: "The last install or upgrade succeeded.",
+  TestSuccess: "The chart's tests succeeded. Only with tests enabled.",
+  Remediated: "A failed release was rolled back or uninstalled. Only until the next install or upgrade.",
+  Drifted: "Objects of the release are not as it says. Only with drift detection.",
 } as const;
 
 export type ConditionType = keyof typeof conditionMeanings;

@@ -16,7 +16,7 @@ const include = z
   })
   .describe("Part of another GitRepository's artifact, copied into this one's.");
 
-const reference = z.object({
+export const reference = z.object({
   branch: z.string().optional().describe("Branch to follow."),
   tag: z.string().optional().describe("Tag to follow."),
   semver: z.string().optional().describe("Range of semantic versions: the highest tag within it is followed."),
@@ -149,6 +149,13 @@ export const gitRepository = defineKind({
   spec,
   status,
   statusDefault: { observedGeneration: -1 },
+  source: {
+    stored: "stored artifact for revision",
+    madeFrom(written) {
+      const { data } = z.object({ include: z.array(include) }).safeParse(written);
+      return (data?.include ?? []).map(({ repository: { name } }) => ({ kind: "GitRepository", name }));
+    },
+  },
   example: {
     apiVersion: "source.toolkit.fluxcd.io/v1",
     kind: "GitRepository",
@@ -156,5 +163,3 @@ export const gitRepository = defineKind({
     spec: { url: "https://git.example.com/team/shop.git", interval: "1m", ref: { branch: "main" } },
   },
 });
-
-export type GitRepository = ReturnType<typeof gitRepository.parse>;

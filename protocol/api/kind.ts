@@ -1,6 +1,6 @@
 /** What a kind is: one definition that reads its objects and prints its CustomResourceDefinition. */
 import { z } from "zod";
-import { Fault } from "#protocol/errors/fault.ts";
+import { Fault, faults, type FaultCode } from "#protocol/errors/fault.ts";
 import { annotations, labels } from "./annotations.ts";
 import type { ConditionType } from "./conditions.ts";
 import { stringMap, timestamp, toStructuralSchema, type StructuralSchema } from "./schema.ts";
@@ -12,9 +12,11 @@ type Version = {
   deprecationWarning?: string;
   /** Fields this version had and the stored one has not: accepted, and dropped when the object is stored. */
   formerSpecFields?: z.ZodRawShape;
+  /** The same further down, by the place in the spec: `chart.spec`, `postRenderers[].kustomize`. */
+  formerFields?: Record<string, z.ZodRawShape>;
 };
 
-type PrinterColumn = { name: string; type: "string" | "date"; jsonPath: string };
+type PrinterColumn = { name: string; type: "string" | "date"; jsonPath: string; /** Above 0: shown in wide tables only. */ priority?: number };
 
 type Definition<Spec, Status> = {
   group: string;
@@ -24,6 +26,8 @@ type Definition<Spec, Status> = {
   categories: string[];
   /** Flux's controller of this kind: the flux command looks for its name (flux.md 5.2). */
   component: string;
+  /** Flux's for this kind, where it is not the one of almost all. */
+  finalizer?: string;
   description: string;
   versions: Version[];
   /** Those its objects may carry. */
@@ -31,11 +35,42 @@ type Definition<Spec, Status> = {
   printerColumns: PrinterColumn[];
   spec: Spec;
   status: Status;
-  /** Marks a fresh object as not yet seen, so that kstatus calls it InProgress (flux.md 0.1). */
-  statusDefault: z.input<Status>;
+  /** Marks a fresh object as not yet seen, so that kstatus calls it InProgress (flux.md 0.1). Absent: Flux's has none. */
+  statusDefault?: z.input<Status>;
+  /** Of a kind that is a source: how its chart, which is the same for all of them, words what it says. */
+  source?: SourceWords;
   /** Printed on the reference page. */
   example: Record<string, unknown>;
 };
+
+export type SourceWords = {
+  /** Somebody else says in the status what its artifact is: the object is only read, never written. */
+  isForeign?: boolean;
+  /** `stored artifact for revision '…'`: what stands before the revision. */
+  stored: string;
+  /** Longest time for one operation, of a kind whose objects cannot say it; a minute when absent. A Go duration. */
+  timeout?: string;
+  /** Name of a file that is always the newest artifact, for `status.url`. */
+  latest?: string;
+  /** How news of upstream are told: the reason of ArtifactOutdated, and what stands before the revision. */
+  news?: { reason: string; words: string };
+  /** As a chart, its digest belongs to its version. */
+  tracked?: true;
+  /** Condition reasons that Flux words differently for this kind. */
+  reasons?: Partial<Record<FaultCode, string>>;
+  /** Of one that is made from other sources: which ones, by its spec. Each wakes it with a new artifact. */
+  madeFrom?(spec: unknown): SourceReference[];
+  /** Whether an object with this spec only says where something is: nothing is done for it, and it has no status. */
+  isStatic?(spec: unknown): boolean;
+  /** What the commands say of such an object, as Flux's do. */
+  staticMessage?: string;
+};
+
+/** Another source, of the same namespace where none is named. */
+export type SourceReference = { kind: string; name: string; namespace?: string | undefined };
+
+/** The condition reason of a fault, as Flux's users know it from this kind. */
+export const reasonOf = (code: FaultCode, words?: Pick<SourceWords, "reasons">): string => words?.reasons?.[code] ?? faults[code].reason;
 
 export type Kind<Spec extends z.ZodObject = z.ZodObject, Status extends z.ZodObject = z.ZodObject> = Definition<
   Spec,
@@ -82,8 +117,9 @@ export function defineKind<Spec extends z.ZodObject, Status extends z.ZodObject>
     apiVersion: z.enum(versions.map(({ name }) => `${group}/${name}`)),
     kind: z.literal(kind),
     metadata,
-    spec: definition.spec,
-    status: z.preprocess((value) => value ?? definition.statusDefault, definition.status),
+    // One that may be empty may be left out.
+    spec: definition.spec.safeParse({}).success ? z.preprocess((value) => value ?? {}, definition.spec) : definition.spec,
+    status: z.preprocess((value) => value ?? definition.statusDefault ?? {}, definition.status),
   });
   return {
     ...definition,
@@ -158,13 +194,23 @@ function customResourceDefinition<Spec extends z.ZodObject, Status extends z.Zod
   };
 }
 
+/** @throws RangeError when there is no such field */
+function below(schema: StructuralSchema, path: string): StructuralSchema {
+  return path.split(".").filter(Boolean).reduce((at, step) => {
+    const field = at.properties?.[step.replace("[]", "")];
+    const inner = step.endsWith("[]") ? field?.items : field;
+    if (!inner) throw new RangeError(`no field ${path}`);
+    return inner;
+  }, schema);
+}
+
 function objectSchema<Spec extends z.ZodObject, Status extends z.ZodObject>(
   { description, spec, status, statusDefault }: Definition<Spec, Status>,
-  { formerSpecFields }: Version,
+  { formerSpecFields, formerFields = {} }: Version,
 ): StructuralSchema {
   const specSchema = toStructuralSchema(spec);
-  if (formerSpecFields)
-    Object.assign(specSchema.properties ?? {}, toStructuralSchema(z.object(formerSpecFields)).properties);
+  for (const [path, fields] of [["", formerSpecFields ?? {}], ...Object.entries(formerFields)] as const)
+    Object.assign(below(specSchema, path).properties ?? {}, toStructuralSchema(z.object(fields)).properties);
   return {
     type: "object",
     description,
@@ -173,7 +219,7 @@ function objectSchema<Spec extends z.ZodObject, Status extends z.ZodObject>(
       kind: { type: "string", description: "Kind of this object." },
       metadata: { type: "object" },
       spec: specSchema,
-      status: { ...toStructuralSchema(status), default: statusDefault },
+      status: { ...toStructuralSchema(status), ...(statusDefault !== undefined && { default: statusDefault }) },
     },
   };
 }

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { condition } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
-import { commonMetadata, healthCheckExpression, image, objectSelector, patch } from "./kustomize.ts";
-import { duration, freeForm, int64, localReference, stringMap, timestamp, validations } from "./schema.ts";
+import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch } from "./kustomize.ts";
+import { duration, freeForm, int64, localReference, stringMap, timestamp } from "./schema.ts";
 
 const sourceReference = z.object({
   apiVersion: z.string().optional().describe("Group and version of the source."),
@@ -13,7 +13,10 @@ const sourceReference = z.object({
 });
 
 const dependency = z.object({
-  name: z.string().describe("Name of the other Kustomization."),
+  // apiVersion and kind are this project's own; everything else here is Flux's.
+  apiVersion: z.string().min(1).max(253).optional().describe("Group and version of the object; those of this kind when absent. Not in Flux."),
+  kind: z.string().min(1).max(63).optional().describe("Kind of the object; another Kustomization when absent. Not in Flux."),
+  name: z.string().describe("Name of the object."),
   namespace: z.string().optional().describe("Its namespace; this object's own when absent."),
   readyExpr: z.string().optional().describe("CEL expression that says when it is ready, over `self` and `dep`."),
 });
@@ -24,28 +27,6 @@ const healthCheck = z.object({
   name: z.string().describe("Name of the object."),
   namespace: z.string().optional().describe("Its namespace."),
 });
-
-const oneKubeConfig = "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified";
-
-const kubeConfig = z
-  .object({
-    configMapRef: localReference()
-      .optional()
-      .describe("ConfigMap that says how to reach the cluster with a workload identity."),
-    secretRef: z
-      .object({
-        name: z.string().describe("Name of the Secret."),
-        key: z.string().optional().describe("Key of the kubeconfig in it; `value`, then `value.yaml`, when absent."),
-      })
-      .optional()
-      .describe("Secret that holds a kubeconfig."),
-  })
-  .meta(
-    validations(
-      { rule: "has(self.configMapRef) || has(self.secretRef)", message: oneKubeConfig },
-      { rule: "!has(self.configMapRef) || !has(self.secretRef)", message: oneKubeConfig },
-    ),
-  );
 
 const postBuild = z.object({
   substitute: stringMap().optional().describe("Variables and their values; they win over those of `substituteFrom`."),
@@ -63,11 +44,6 @@ const postBuild = z.object({
     .enum(["WithVariables", "Always"])
     .optional()
     .describe("Whether to substitute even when there is no variable; `WithVariables` (do not) when absent."),
-});
-
-const ignoreRule = z.object({
-  paths: z.array(z.string()).describe("JSON pointers to the fields."),
-  target: objectSelector.optional().describe("Objects it applies to; all when absent."),
 });
 
 const spec = z
@@ -94,7 +70,7 @@ const spec = z
       .describe("Wait until all applied objects are healthy; `healthChecks` has no effect then."),
     healthChecks: z.array(healthCheck).optional().describe("Objects to wait for."),
     healthCheckExprs: z.array(healthCheckExpression).optional().describe("How to tell the health of custom resources."),
-    dependsOn: z.array(dependency).optional().describe("Kustomizations that must be ready first."),
+    dependsOn: z.array(dependency).optional().describe("Objects that must be ready first: other Kustomizations, or any object with a condition."),
     force: z
       .boolean()
       .default(false)
@@ -133,7 +109,7 @@ const spec = z
   })
   .describe("What to build, from where, and how to apply it.");
 
-const historyEntry = z.object({
+export const historyEntry = z.object({
   digest: z.string().describe("Digest of the built manifests."),
   firstReconciled: timestamp().describe("First time they were applied."),
   lastReconciled: timestamp().describe("Last time they were applied."),
@@ -141,17 +117,6 @@ const historyEntry = z.object({
   lastReconciledStatus: z.string().describe("How that ended: the reason of the condition."),
   totalReconciliations: int64().describe("How often they were applied."),
   metadata: stringMap().optional().describe("More about them, such as the revision."),
-});
-
-const inventory = z.object({
-  entries: z
-    .array(
-      z.object({
-        id: z.string().describe("`<namespace>_<name>_<group>_<kind>`."),
-        v: z.string().describe("Version of its kind."),
-      }),
-    )
-    .describe("The objects."),
 });
 
 const status = z
@@ -187,19 +152,7 @@ export const kustomization = defineKind({
         validation: z.enum(["none", "client", "server"]).optional().describe("Dropped: the server always validates."),
         patchesStrategicMerge: z.array(freeForm()).optional().describe("Dropped: use `patches`."),
         patchesJson6902: z
-          .array(
-            z.object({
-              patch: z.array(
-                z.object({
-                  op: z.enum(["test", "remove", "add", "replace", "move", "copy"]),
-                  path: z.string(),
-                  from: z.string().optional(),
-                  value: freeForm().optional(),
-                }),
-              ),
-              target: objectSelector,
-            }),
-          )
+          .array(jsonPatch)
           .optional()
           .describe("Dropped: use `patches`."),
       },

@@ -1,6 +1,6 @@
-/** Fields that say how objects are selected, changed and judged: shared by the kinds that apply manifests. */
+/** Fields that the kinds share that put objects into a cluster: how those are selected, changed and judged, and where they go. */
 import { z } from "zod";
-import { stringMap } from "./schema.ts";
+import { freeForm, localReference, stringMap, validations } from "./schema.ts";
 
 /** Every part given must match. */
 export const objectSelector = z.object({
@@ -36,4 +36,58 @@ export const healthCheckExpression = z.object({
   current: z.string().describe("CEL expression: true when the object is healthy."),
   inProgress: z.string().optional().describe("CEL expression: true while it is not there yet."),
   failed: z.string().optional().describe("CEL expression: true when it has failed."),
+});
+
+/** Fields that others may change without being put back. */
+export const ignoreRule = z.object({
+  paths: z.array(z.string()).describe("JSON pointers to the fields."),
+  target: objectSelector.optional().describe("Objects it applies to; all when absent."),
+});
+
+const oneKubeConfig = "exactly one of spec.kubeConfig.configMapRef or spec.kubeConfig.secretRef must be specified";
+
+/** Where to act: on another cluster. */
+export const kubeConfig = z
+  .object({
+    configMapRef: localReference()
+      .optional()
+      .describe("ConfigMap that says how to reach the cluster with a workload identity."),
+    secretRef: z
+      .object({
+        name: z.string().describe("Name of the Secret."),
+        key: z.string().optional().describe("Key of the kubeconfig in it; `value`, then `value.yaml`, when absent."),
+      })
+      .optional()
+      .describe("Secret that holds a kubeconfig."),
+  })
+  .meta(
+    validations(
+      { rule: "has(self.configMapRef) || has(self.secretRef)", message: oneKubeConfig },
+      { rule: "!has(self.configMapRef) || !has(self.secretRef)", message: oneKubeConfig },
+    ),
+  );
+
+/** What stands in the cluster, as `status.inventory` lists it. */
+export const inventory = z.object({
+  entries: z
+    .array(
+      z.object({
+        id: z.string().describe("`<namespace>_<name>_<group>_<kind>`."),
+        v: z.string().describe("Version of its kind."),
+      }),
+    )
+    .describe("The objects."),
+});
+
+/** How old versions wrote a patch: as one list of operations for each target. */
+export const jsonPatch = z.object({
+  patch: z.array(
+    z.object({
+      op: z.enum(["test", "remove", "add", "replace", "move", "copy"]),
+      path: z.string(),
+      from: z.string().optional(),
+      value: freeForm().optional(),
+    }),
+  ),
+  target: objectSelector,
 });

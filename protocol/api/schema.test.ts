@@ -4,6 +4,7 @@ import { z } from "zod";
 import {
   freeForm,
   int64,
+  requiredAllTheSame,
   stringMap,
   timestamp,
   toStructuralSchema,
@@ -41,6 +42,11 @@ const rows: { what: string; schema: z.ZodType; is: StructuralSchema }[] = [
         c: { type: "string", default: "60s", description: "C." },
       },
     },
+  },
+  {
+    what: "a default, of a field that is required all the same",
+    schema: z.object({ a: z.string().default("b").meta(requiredAllTheSame) }),
+    is: { type: "object", required: ["a"], properties: { a: { type: "string", default: "b" } } },
   },
   {
     what: "rules on an optional object",

@@ -54,6 +54,9 @@ export const freeForm = () => z.unknown().meta({ "x-kubernetes-preserve-unknown-
 /** Metadata for `.meta()`: rules the API server enforces. */
 export const validations = (...rules: Validation[]) => ({ "x-kubernetes-validations": rules });
 
+/** Metadata for `.meta()`: Flux's schema calls the field required although it has a default. */
+export const requiredAllTheSame = { "x-required": true } as const;
+
 /** @throws RangeError when the schema says something a structural schema cannot: a bug in the kind's definition */
 export function toStructuralSchema(schema: z.ZodType): StructuralSchema {
   // "input": a field with a default may be left out, and objects stay open (unknown fields are pruned, not refused).
@@ -85,10 +88,11 @@ function structural(node: JsonSchema, path: string): StructuralSchema {
   for (const [keyword, value] of Object.entries(node)) {
     if (plain.has(keyword)) out[keyword] = value;
     else if (keyword === "pattern")
-      out[keyword] = String(value).replaceAll("\\/", "/"); // JavaScript's own escape
+      out[keyword] = unescaped(String(value));
     else if (keyword === "minimum" || keyword === "maximum") {
       if (Math.abs(Number(value)) !== Number.MAX_SAFE_INTEGER) out[keyword] = value; // zod's bound of every integer
-    } else if (keyword === "required") out[keyword] = [...(value as string[])].sort();
+    } else if (keyword === "required" || keyword === "x-required")
+      continue; // said with the properties, and by the one around it
     else if (keyword === "properties")
       out[keyword] = mapValues(value as Record<string, JsonSchema>, (field, name) =>
         structural(field, `${path}.${name}`),
@@ -99,9 +103,21 @@ function structural(node: JsonSchema, path: string): StructuralSchema {
       continue; // the extension says it
     else throw new RangeError(`${path || "schema"}: ${keyword} has no place in a structural schema`);
   }
+  const required = requiredOf(node);
+  if (required.length > 0) out["required"] = required;
   const typed = out["type"] !== undefined || intOrString || out["x-kubernetes-preserve-unknown-fields"] === true;
   if (!typed) throw new RangeError(`${path || "schema"}: a structural schema needs a type`);
   return out as StructuralSchema;
+}
+
+/** JavaScript escapes each slash of a pattern, except within brackets: one that is escaped there was written so. */
+const unescaped = (pattern: string): string =>
+  pattern.replace(/\\.|\[(?:\\.|[^\]\\])*\]/g, (part) => (part === "\\/" ? "/" : part));
+
+function requiredOf({ required = [], properties = {} }: JsonSchema): string[] {
+  const fields = Object.entries(properties as Record<string, JsonSchema>);
+  const more = fields.flatMap(([name, field]) => (field["x-required"] === true ? [name] : []));
+  return [...new Set([...(required as string[]), ...more])].sort();
 }
 
 const mapValues = <A, B>(record: Record<string, A>, change: (value: A, key: string) => B): Record<string, B> =>

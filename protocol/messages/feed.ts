@@ -21,9 +21,13 @@ export const managedRecord = z.object({
   others: z.string(),
   status: z.enum(["Current", "InProgress", "Failed", "Terminating", "NotFound"]),
   message: z.string(),
-  /** `namespace/name` of the Kustomization in its labels. */
+  /** `namespace/name` of the unit in its labels. */
   owner: z.string(),
+  /** Which kind of unit that is; a Kustomization when absent. */
+  unit: z.literal("helmrelease").optional(),
   deleting: z.boolean(),
+  /** The shard in which that unit belongs, if any. */
+  shard: z.number().int().nonnegative().optional(),
 });
 export type ManagedRecord = z.infer<typeof managedRecord>;
 
@@ -38,7 +42,7 @@ export const feedRequest = z.discriminatedUnion("t", [
     partitions: z.array(partition).max(1024),
     /** Those of them that were not shown yet, each with the turn in which it was asked for. */
     fresh: z.array(z.tuple([partition, z.number().int()])).max(1024),
-    /** Group, kind and version of the managed kinds it needs. */
+    /** Group, kind and version of the managed kinds it needs; of those of Helm releases the group begins with `helmrelease:`. */
     kinds: z.array(z.tuple([z.string(), z.string(), z.string()])).max(5_000),
     /** Those among them that are worth another look, though they were absent (`<group>/<Kind>`). */
     again: z.array(z.string()).max(5_000).default([]),
@@ -52,10 +56,11 @@ export type Attach = Extract<FeedRequest, { t: "attach" }>;
 export const feedItem = z.discriminatedUnion("t", [
   /**
    * A Flux object: `k` is its actor's id, `o` its JSON text without managedFields; without `o` it is gone. A long text
-   * comes in parts, one after the other: `more` says that this is not the last.
+   * comes in parts, one after the other: `more` says that this is not the last. `i`, with the last: the versions of watched
+   * ConfigMaps and Secrets that it refers to, as JSON; nothing of their contents.
    */
-  z.object({ t: z.literal("flux"), k: z.string(), o: z.string().optional(), more: z.literal(true).optional() }),
-  /** An object that a unit applied; without `m` it is gone, or another partition's. */
+  z.object({ t: z.literal("flux"), k: z.string(), o: z.string().optional(), more: z.literal(true).optional(), i: z.string().optional() }),
+  /** An object that a unit applied, by its managed name; without `m` it is gone, or another partition's. */
   z.object({ t: z.literal("managed"), id: z.string(), m: managedRecord.optional() }),
   /** What follows up to `shown` of the same turn is all there is of this partition. */
   z.object({ t: z.literal("showing"), p: partition, turn: z.number().int() }),
@@ -81,3 +86,15 @@ export type Feeding = z.infer<typeof feeding>;
 export const pushedRequest = z.object({ urls: z.array(z.string()).max(1_000) });
 /** Actor ids. */
 export const pushedAnswer = z.object({ sources: z.array(z.string()) });
+
+/** `fb.<watcher>.depends`: how does a unit stand to the others of the whole hub? */
+export const dependsRequest = z.object({ unit: z.string() });
+/** Actor ids. Without `known` the watcher has not seen every unit yet. */
+export const dependsAnswer = z.object({
+  known: z.boolean(),
+  /** The shortest cycle of `spec.dependsOn` through it; empty: there is none. */
+  cycle: z.array(z.string()).max(1_000),
+  /** Units that depend on it and are being deleted. */
+  goFirst: z.array(z.string()).max(1_000),
+});
+export type DependsAnswer = z.infer<typeof dependsAnswer>;

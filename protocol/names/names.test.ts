@@ -1,19 +1,37 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as fc from "fast-check";
-import { actorId, escapeToken, parseActorId, partitionCount, partitionOf, unescapeToken, type ActorKey } from "./actor.ts";
+import { awaitedKey, awaitedObject } from "./awaited.ts";
 import {
-  areaOf, bus, hintKinds, isSnapshot, parseDependent, parseMailbox, parseOwn, parseSnapshot, parseWant, partitionOfSubject, republishPrefix, subject,
+  actorId, escapeToken, mostShards, objectId, parseActorId, partitionCount, partitionOf, partitionsWith, placedAt, shardOfPartition, shardPartitions, unescapeToken, type ActorKey,
+} from "./actor.ts";
+import {
+  areaOf, bus, hintKinds, isSnapshot, parseDependent, parseHome, parseMailbox, parseOwn, parseSnapshot, parseWant, partitionOfSubject, republishPrefix, subject,
 } from "./subject.ts";
 
 /** RFC 1123: what Kubernetes takes for a name; with dots where a subdomain may stand. */
 const label = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?$/);
 const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("."));
-const key: fc.Arbitrary<ActorKey> = fc.record({ kind: fc.stringMatching(/^[a-z]{3,20}$/), namespace: label, name }, { noNullPrototype: true });
+const key: fc.Arbitrary<ActorKey> = fc.record(
+  { kind: fc.stringMatching(/^[a-z]{3,20}$/), namespace: label, name, shard: fc.integer({ min: 0, max: mostShards - 1 }) },
+  { noNullPrototype: true, requiredKeys: ["kind", "namespace", "name"] },
+);
 
 test("[NM1] an actor is found again by its id", () => fc.assert(fc.property(key, (each) => assert.deepEqual(parseActorId(actorId(each)), each))));
 
-for (const bad of ["", "a", "a/b", "a//c", "/b/c", "a/b/", "a/b/c/d"]) test(`[NM1] "${bad}" is no actor`, () => assert.throws(() => parseActorId(bad), RangeError));
+for (const bad of ["", "a", "a/b", "a//c", "/b/c", "a/b/", "a/b/c/d", "a/b/c@", "a/b/c@64", "a/b/c@-1", "a/b/c@1@2", "a/b/@1", "a/b/c@x"]) test(`[NM1] "${bad}" is no actor`, () => assert.throws(() => parseActorId(bad), RangeError));
+
+test("[NM10] an actor in a shard lies in the shard's partitions, and is the same object's as at home", () =>
+  fc.assert(fc.property(key, (each) => {
+    const partition = partitionOf(each);
+    assert.equal(shardOfPartition(partition), each.shard);
+    if (each.shard === undefined) assert.ok(partition < partitionCount);
+    else assert.ok(partition >= partitionsWith(each.shard) && partition < partitionsWith(each.shard) + shardPartitions);
+    assert.equal(objectId(each), actorId(placedAt(each)));
+    const home = subject.home(placedAt(each));
+    assert.deepEqual(parseHome(home), placedAt(each));
+    assert.deepEqual([areaOf(home), partitionOfSubject(home)], ["home", partitionOf(placedAt(each))]);
+  })));
 
 test("[NM3] a dot in a name comes back", () =>
   fc.assert(fc.property(name, (each) => {
@@ -32,8 +50,8 @@ test("[NM4] subjects are read back to what they were built from", () =>
 test("[NM4] that one actor waits for another is read back, stored or repeated", () =>
   fc.assert(fc.property(key, key, (awaited, waiter) => {
     const text = subject.dependent(awaited, waiter);
-    assert.deepEqual(parseDependent(text), { awaited, waiter });
-    assert.deepEqual(parseDependent(text.replace("fl.", `${republishPrefix}.`)), { awaited, waiter });
+    assert.deepEqual(parseDependent(text), { awaited, waiter: placedAt(waiter) });
+    assert.deepEqual(parseDependent(text.replace("fl.", `${republishPrefix}.`)), { awaited, waiter: placedAt(waiter) });
   })));
 
 test("[NM4] an owner record and a plan name their partition", () => {
@@ -54,7 +72,7 @@ test("[NM4] everything of a partition begins with it, and lies in one area", () 
   })));
 
 test("[NM4] what concerns the cell as a whole lies in no partition", () => {
-  for (const text of [subject.config, subject.member("w"), subject.coordinator, subject.gateway, subject.load("w"), "fl.1024.own", "fl.-1.own", "fl", ""])
+  for (const text of [subject.config, subject.member("w"), subject.coordinator, subject.gateway, subject.load("w"), "fl.2048.own", "fl.-1.own", "fl", ""])
     assert.equal(partitionOfSubject(text), undefined, text);
 });
 
@@ -91,10 +109,10 @@ const elsewhere = subject.snapshot(shop).replace(/^fl\.\d+/, `fl.${(partitionOf(
 const strangers: { read: (text: string) => unknown; text: string }[] = [
   ...["fl.1.snap.kustomization.apps", "fl.1.snap.a.b.c.d", "xx.1.snap.a.b.c", "fl.1.mbx.a.b.c", "", elsewhere].map((text) => ({ read: parseSnapshot, text })),
   ...[`${subject.mailbox(shop, "look")}.more`, subject.mailbox(shop, "look").replace("look", "listen"), "fl.1.mbx.a.b.look", elsewhere].map((text) => ({ read: parseMailbox, text })),
-  ...["fl.1024.want", "fl.x.want", "fl.1.own", "fl.1.want.more"].map((text) => ({ read: parseWant, text })),
+  ...["fl.2048.want", "fl.x.want", "fl.1.own", "fl.1.want.more"].map((text) => ({ read: parseWant, text })),
   ...[subject.dependent(shop, shop).replace(/^fl\.\d+/, `fl.${(partitionOf(shop) + 1) % partitionCount}`), `${subject.dependent(shop, shop)}.more`, "fl.1.dep.a.b.c.d.e", "xx.1.dep.a.b.c.d.e.f", elsewhere]
     .map((text) => ({ read: parseDependent, text })),
-  ...["fl.1024.own", "fl.-1.own", "fl.x.own", "fl.1.5.own", "fl.1.snap", "fl.1.own.more"].map((text) => ({ read: parseOwn, text })),
+  ...["fl.2048.own", "fl.-1.own", "fl.x.own", "fl.1.5.own", "fl.1.snap", "fl.1.own.more"].map((text) => ({ read: parseOwn, text })),
 ];
 for (const { read, text } of strangers) test(`[NM4] ${read.name} refuses "${text}"`, () => assert.throws(() => read(text), RangeError));
 
@@ -118,3 +136,18 @@ test("[NM2] actors spread over the partitions", () => {
   assert.equal(load.size, partitionCount);
   assert.ok(Math.max(...load.values()) < 60);
 });
+
+test("[NM1] [DP9] an object of any kind is found again by its key, which is a legal subject and no actor's", () =>
+  fc.assert(fc.property(
+    fc.record({
+      apiVersion: fc.tuple(fc.option(name, { nil: "" }), fc.stringMatching(/^v[1-9]((alpha|beta)[1-9])?$/)).map(([group, version]) => (group ? `${group}/${version}` : version)),
+      kind: fc.stringMatching(/^[A-Z][A-Za-z]{1,20}$/), namespace: fc.option(label, { nil: "" }), name,
+    }, { noNullPrototype: true }),
+    (object) => {
+      const each = awaitedKey(object);
+      assert.deepEqual(awaitedObject(parseActorId(actorId(each))), object);
+      const waiter = { kind: "kustomization", namespace: "apps", name: "shop" };
+      assert.deepEqual(parseDependent(subject.dependent(each, waiter)), { awaited: each, waiter });
+      assert.equal(awaitedObject(waiter), undefined);
+    },
+  )));

@@ -1,8 +1,8 @@
 /** Every subject of the cell's stream. A partition comes first, so that `fl.<p>.>` is all of it. */
-import { escapeToken, partitionCount, partitionOf, unescapeToken, type ActorKey } from "./actor.ts";
+import { escapeToken, mostPartitions, partitionOf, shardOfPartition, unescapeToken, type ActorKey } from "./actor.ts";
 
 /** One hint of each kind may be pending per actor: a newer one replaces it. */
-export const hintKinds = ["object", "look", "artifact", "health", "drift", "dependency"] as const;
+export const hintKinds = ["object", "look", "artifact", "health", "drift", "dependency", "moved", "leave", "news"] as const;
 export type HintKind = (typeof hintKinds)[number];
 
 export const stream = {
@@ -41,12 +41,16 @@ export const subject = {
   everyControlLive: `${republishPrefix}.ctl.>`,
   /** Everything of a partition. */
   partition: (partition: number) => `fl.${partition}.>`,
-  /** That `waiter` waits for `awaited`; it lies with the awaited, so that its owner knows whom to wake. */
+  /** That `waiter` waits for `awaited`; it lies with the awaited at home, so that the owner there knows whom to wake, and names no place. */
   dependent: (awaited: ActorKey, waiter: ActorKey) => `fl.${partitionOf(awaited)}.dep.${tail(awaited)}.${tail(waiter)}`,
   everyDependent: "fl.*.dep.>",
   everyDependentLive: `${republishPrefix}.*.dep.>`,
   snapshot: (key: ActorKey) => `fl.${partitionOf(key)}.snap.${tail(key)}`,
   everySnapshot: "fl.*.snap.>",
+  /** In which shard an actor is that is not at home; it lies at home. */
+  home: (key: ActorKey) => `fl.${partitionOf(key)}.home.${tail(key)}`,
+  /** The keys that have a shard, in the order of their numbers. */
+  shards: "fl.ctl.shards",
   mailbox: (key: ActorKey, hint: HintKind) => `fl.${partitionOf(key)}.mbx.${tail(key)}.${hint}`,
   everyMailbox: "fl.*.mbx.>",
   /** The republished copy of every mailbox. */
@@ -56,7 +60,7 @@ export const subject = {
   everyTrace: "tr.*",
 };
 
-/** What kind of thing a subject names: `own`, `want`, `snap`, `mbx`, `dep`. */
+/** What kind of thing a subject names: `own`, `want`, `snap`, `home`, `mbx`, `dep`. */
 export const areaOf = (text: string): string => text.split(".", 3)[2] ?? "";
 
 export const isSnapshot = (text: string): boolean => areaOf(text) === "snap";
@@ -64,7 +68,7 @@ export const isSnapshot = (text: string): boolean => areaOf(text) === "snap";
 /** The partition a subject lies in, stored (`fl.`) or republished (`fll.`); undefined for those of the cell as a whole. */
 export function partitionOfSubject(text: string): number | undefined {
   const number = Number(text.split(".", 2)[1]);
-  return Number.isInteger(number) && number >= 0 && number < partitionCount ? number : undefined;
+  return Number.isInteger(number) && number >= 0 && number < mostPartitions ? number : undefined;
 }
 
 /**
@@ -78,7 +82,7 @@ export const bus = {
   all: (what: BusWord) => `fb.all.${what}`,
 };
 
-export type BusWord = "warm" | "drain" | "feed" | "feeding" | "pushed" | "actors";
+export type BusWord = "warm" | "drain" | "feed" | "feeding" | "pushed" | "depends" | "actors";
 
 export type Dependent = { awaited: ActorKey; waiter: ActorKey };
 
@@ -101,6 +105,14 @@ export function parseSnapshot(text: string): ActorKey {
   throw new RangeError(`not a snapshot subject: ${text}`);
 }
 
+/** @throws RangeError when it is not `fl.<p>.home.…` */
+export function parseHome(text: string): ActorKey {
+  const [head, partition, area, kind, namespace, name, ...more] = text.split(".");
+  if (head === "fl" && area === "home" && kind && namespace && name && more.length === 0)
+    return checked({ kind, namespace: unescapeToken(namespace), name: unescapeToken(name) }, partition, text);
+  throw new RangeError(`not a subject of home: ${text}`);
+}
+
 /** Reads stored (`fl.`) and republished (`fll.`) mailboxes alike. @throws RangeError when it is neither */
 export function parseMailbox(text: string): { key: ActorKey; hint: HintKind } {
   const [head, partition, area, kind, namespace, name, hint, ...more] = text.split(".");
@@ -118,16 +130,18 @@ export const parseWant = (text: string): number => parseArea(text, "want");
 function parseArea(text: string, wanted: "own" | "want"): number {
   const [head, partition, area, ...more] = text.split(".");
   const number = Number(partition);
-  if (head === "fl" && area === wanted && more.length === 0 && Number.isInteger(number) && number >= 0 && number < partitionCount) return number;
+  if (head === "fl" && area === wanted && more.length === 0 && Number.isInteger(number) && number >= 0 && number < mostPartitions) return number;
   throw new RangeError(`not a subject of ${wanted}: ${text}`);
 }
 
 const tail = ({ kind, namespace, name }: ActorKey) => `${kind}.${escapeToken(namespace)}.${escapeToken(name)}`;
 
-const isHint = (text: string | undefined): text is HintKind => (hintKinds as readonly (string | undefined)[]).includes(text);
+export const isHint = (text: string | undefined): text is HintKind => (hintKinds as readonly (string | undefined)[]).includes(text);
 
 // A message in the wrong partition would be written under the wrong owner's fence.
-function checked(key: ActorKey, partition: string | undefined, text: string): ActorKey {
+function checked(named: ActorKey, partition: string | undefined, text: string): ActorKey {
+  const shard = shardOfPartition(Number(partition));
+  const key = shard === undefined ? named : { ...named, shard };
   if (String(partitionOf(key)) !== partition) throw new RangeError(`wrong partition: ${text}`);
   return key;
 }

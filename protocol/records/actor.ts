@@ -7,11 +7,14 @@ const timer = z.object({ id: z.string(), dueMs: z.number(), event });
 const run = z.object({ id: z.string(), src: z.string(), input: z.unknown(), attempt: z.number(), sinceMs: z.number() });
 
 /** The newest version this worker reads. */
-export const recordVersion = 1;
+export const recordVersion = 2;
+
+/** Version 2: a large record of version 1, deflated and in base64 (services/store/packed.ts). */
+export const packedRecord = z.object({ v: z.literal(2), packed: z.string() });
 
 /** Version 1. A later version adds its schema and an upgrade from this one. */
 const version1 = z.object({
-  v: z.literal(recordVersion),
+  v: z.literal(1),
   /** Which chart decides: `source`, `kustomization`, `cluster`. */
   machine: z.string(),
   /** XState's own persisted snapshot. */

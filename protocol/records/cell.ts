@@ -1,5 +1,6 @@
 /** What is kept of a cell itself: who is a member, who owns what, who is to own it. */
 import * as z from "zod";
+import { mostShards } from "#protocol/names/actor.ts";
 
 /** What this worker says and understands; a record of a later version is left to workers that know it. */
 export const protocolVersion = 1;
@@ -43,8 +44,16 @@ export const memberRecord = z.object({
   draining: z.boolean().default(false),
   /** Partitions with records it cannot read. */
   refuses: z.array(z.number().int()).default([]),
+  /** The key of the shard it is there for; empty: for everything that has none. */
+  shard: z.string().default(""),
 });
 export type MemberRecord = z.infer<typeof memberRecord>;
+
+/** `fl.ctl.shards`: only ever grows; a key's number is its place. */
+export const shardsRecord = z.object({ v: z.literal(1), keys: z.array(z.string()).max(mostShards) });
+
+/** `fl.<p>.home.…`: the actor is hosted in this shard, and nobody acts for it at home. */
+export const homeRecord = z.object({ v: z.literal(1), shard: z.number().int().min(0).max(mostShards - 1) });
 
 /** `fl.ctl.load.<w>`: cost per partition, milliseconds of work per minute. */
 export const loadRecord = z.object({ v: z.literal(1), costs: z.record(z.string(), z.number()) });

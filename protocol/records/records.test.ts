@@ -3,7 +3,7 @@ import test from "node:test";
 import { drain, actorsWanted, warm } from "#protocol/messages/fleet.ts";
 import { parseJson } from "#services/store/json.ts";
 import { parseActorRecord } from "./actor.ts";
-import { cellConfig, coordinatorRecord, gatewayRecord, loadRecord, memberRecord, ownRecord, wantRecord } from "./cell.ts";
+import { cellConfig, coordinatorRecord, gatewayRecord, homeRecord, loadRecord, memberRecord, ownRecord, shardsRecord, wantRecord } from "./cell.ts";
 
 const record = {
   v: 1, machine: "source", snapshot: { status: "active", value: "settled", context: { key: "k" }, children: {} },
@@ -34,8 +34,10 @@ const schemas = {
   coordinatorRecord: { schema: coordinatorRecord, good: { v: 1, worker: "w", term: 3 }, bad: [{}, { v: 1, worker: "w", term: "3" }] },
   gatewayRecord: { schema: gatewayRecord, good: { v: 1, url: "http://x" }, bad: [{}, { v: 1, url: null }] },
   cellConfig: { schema: cellConfig, good: { v: 1, partitions: 1_024, hub: "uid" }, bad: [{}, { v: 1, partitions: "1024", hub: "" }] },
+  shardsRecord: { schema: shardsRecord, good: { v: 1, keys: ["heavy", "light"] }, bad: [{ v: 1, keys: "heavy" }, { v: 1, keys: [1] }] },
+  homeRecord: { schema: homeRecord, good: { v: 1, shard: 3 }, bad: [{ v: 1, shard: 64 }, { v: 1, shard: "3" }] },
   memberRecord: {
-    schema: memberRecord, good: { v: 1, worker: "w", beat: 3, protocol: 1, capacity: 2, actors: 5, load: 7.5, draining: true, refuses: [4] },
+    schema: memberRecord, good: { v: 1, worker: "w", beat: 3, protocol: 1, capacity: 2, actors: 5, load: 7.5, draining: true, refuses: [4], shard: "heavy" },
     bad: [{ v: 1, worker: "w", beat: "3" }, { v: 1, worker: "w", beat: 3, capacity: 0 }, { v: 1, worker: "w", beat: 3, refuses: ["4"] }],
   },
   loadRecord: { schema: loadRecord, good: { v: 1, costs: { 7: 30 } }, bad: [{}, { v: 1, costs: { 7: "30" } }] },
@@ -49,7 +51,7 @@ for (const [name, { schema, good, bad }] of Object.entries(schemas))
 test("[NM5] what an earlier release did not say is read as it was then", () => {
   assert.equal(ownRecord.parse({ v: 1, worker: "w", epoch: 2 }).cause, "claim");
   assert.equal(cellConfig.parse({ v: 1, partitions: 1_024 }).hub, "");
-  assert.deepEqual(memberRecord.parse({ v: 1, worker: "w", beat: 1 }), { v: 1, worker: "w", beat: 1, protocol: 1, capacity: 1, actors: 0, load: 0, draining: false, refuses: [] });
+  assert.deepEqual(memberRecord.parse({ v: 1, worker: "w", beat: 1 }), { v: 1, worker: "w", beat: 1, protocol: 1, capacity: 1, actors: 0, load: 0, draining: false, refuses: [], shard: "" });
 });
 
 const words = [

@@ -31,6 +31,8 @@ export const attribute = {
   trigger: "gitops.trigger",
   epoch: "gitops.owner.epoch",
   drift: "gitops.drift",
+  /** Who had changed the object that was put back. */
+  driftManager: "gitops.drift.manager",
   artifactDigest: "artifact.hash",
 } as const;
 

@@ -1,15 +1,10 @@
 /** The gateway's API, as the commands use it. */
 import * as z from "zod";
+import { workerView, type WorkerView } from "#protocol/messages/fleet.ts";
 import { storedSpan, traceEntry, type StoredSpan, type TraceEntry } from "#protocol/trace/span.ts";
 import { findEndpoint } from "./endpoint.ts";
 import { Failure } from "./failure.ts";
 import type { Env, ServerOptions } from "./shell.ts";
-
-const workerView = z.object({
-  name: z.string(), state: z.enum(["ready", "draining", "silent"]), partitions: z.number(), actors: z.number(),
-  loadMsPerMinute: z.number(), leaseAgeMs: z.number(), coordinator: z.boolean(), capacity: z.number(),
-});
-export type WorkerView = z.infer<typeof workerView>;
 
 export type Api = {
   tracesOfCommit(commit: string): Promise<TraceEntry[]>;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { WorkerView } from "./api.ts";
+import type { WorkerView } from "#protocol/messages/fleet.ts";
 import { FakeShell } from "./fake-shell.ts";
 import { main } from "./main.ts";
 
 const worker = (name: string, more: Partial<WorkerView> = {}): WorkerView =>
-  ({ name, state: "ready", partitions: 512, actors: 40, loadMsPerMinute: 3_240, leaseAgeMs: 212, coordinator: false, capacity: 1, ...more });
+  ({ name, state: "ready", partitions: 512, actors: 40, loadMsPerMinute: 3_240, leaseAgeMs: 212, coordinator: false, capacity: 1, shard: "", ...more });
 
 async function run(argv: string, workers: WorkerView[], prepare: (shell: FakeShell) => void = () => {}) {
   const shell = new FakeShell();
@@ -25,6 +25,13 @@ test("[FL5] workers shows who holds what, how much it costs, how old the heartbe
     "",
   ].join("\n"));
   assert.deepEqual([code, shell.stderr], [0, ""]);
+});
+
+test("[FL5] where workers are there for a shard, it is shown", async () => {
+  const { shell } = await run("workers", [worker("alpha-1"), worker("beta-2", { shard: "heavy" })]);
+  const [headings = "", alpha = "", beta = ""] = shell.stdout.split("\n");
+  assert.match(headings, /\tSHARD$/);
+  assert.deepEqual([alpha.split("\t")[7]?.trim() ?? "", beta.split("\t")[7]?.trim()], ["", "heavy"]);
 });
 
 test("[FL5] workers --json, at the address that was given", async () => {
@@ -93,7 +100,13 @@ const misuse: { argv: string; says: RegExp }[] = [
   { argv: "worker --nats nats://n:4222 --advertise ftp://x", says: /^✗ --advertise: not an http or https URL/m },
   { argv: "worker --nats nats://n:4222 --nats-monitor http://a:8222,b:8222", says: /^✗ --nats-monitor: not an http or https URL: b:8222$/m },
   { argv: "worker --nats nats://n:4222 --log-level loud", says: /^✗ --log-level loud: use trace/m },
+  { argv: "worker --nats nats://n:4222 --nats-cert c.pem", says: /^✗ --nats-cert: its key is missing \(--nats-key\)$/m },
+  { argv: "up --nats-creds c", says: /^✗ --nats-creds: for which NATS\? Name it with --nats or FLOTILLA_NATS$/m },
+  { argv: "worker --nats nats://n:4222 --shard not/a/value", says: /^✗ --shard: not the value of a label: not\/a\/value$/m },
   { argv: "up --tenant-label not/a/key", says: /^✗ --tenant-label: not the key of a label: not\/a\/key$/m },
+  { argv: "up --tenancy closed", says: /^✗ --tenancy closed: use open or locked$/m },
+  { argv: "up --default-service-account a:b", says: /^✗ --default-service-account: not the name of a ServiceAccount: a:b$/m },
+  { argv: "up --sops-age-secret a/b/c", says: /^✗ --sops-age-secret: not the name of an object: a\/b\/c$/m },
   { argv: "up --capacity -1", says: /^✗ --capacity/m },
   { argv: "drain", says: /missing required argument 'worker'/ },
   { argv: "drain a --timeout soon", says: /^✗ --timeout: not a duration/m },

@@ -49,14 +49,22 @@ const misuse: { argv: string[]; says: RegExp }[] = [
   { argv: ["get", "--bogus"], says: /^✗ unknown option '--bogus'; see "flotilla get --help"$/m },
   { argv: ["get", "deployments"], says: /^✗ no kind "deployments": one of .*kustomizations/m },
   { argv: ["get", "sources", "svn"], says: /^✗ no source kind "svn": one of git/m },
+  { argv: ["get", "images", "tags"], says: /^✗ no image kind "tags": one of repository, policy, update/m },
+  { argv: ["reconcile", "image", "policy", "x", "--with-source"], says: /^✗ --with-source is for kustomizations and charts/m },
   { argv: ["get", "all", "podinfo"], says: /^✗ names go with one kind/m },
   { argv: ["get", "ks", "-n", "Not A Namespace"], says: /^✗ "Not A Namespace" is no namespace$/m },
   { argv: ["get", "ks", "../x"], says: /is no name of an object/ },
+  { argv: ["reconcile", "ks", "podinfo", "--force"], says: /^✗ --force is for helmreleases$/m },
+  { argv: ["reconcile", "source", "git", "podinfo", "--reset"], says: /^✗ --reset is for helmreleases$/m },
   { argv: ["reconcile", "kustomization"], says: /missing required argument 'name'/ },
   { argv: ["reconcile", "source", "git"], says: /^✗ which object\?/m },
+  { argv: ["reconcile", "source", "external", "x"], says: /^✗ ExternalArtifact objects are their producer's/m },
+  { argv: ["suspend", "ag", "x"], says: /^✗ an ArtifactGenerator rests by its annotation/m },
+  { argv: ["get", "artifacts", "x"], says: /^✗ "artifacts generators" is all/m },
+  { argv: ["suspend", "source", "external", "x"], says: /^✗ ExternalArtifact objects are their producer's/m },
   { argv: ["reconcile", "all", "x"], says: /^✗ which object\?/m },
   { argv: ["reconcile", "ks", "podinfo", "--timeout", "soon"], says: /^✗ --timeout: not a duration such as 5m or 1m30s: soon$/m },
-  { argv: ["reconcile", "source", "git", "podinfo", "--with-source"], says: /^✗ --with-source is for kustomizations/m },
+  { argv: ["reconcile", "source", "git", "podinfo", "--with-source"], says: /^✗ --with-source is for kustomizations and charts/m },
   { argv: ["reconcile", "ks", "a/b/c"], says: /is no name of an object/ },
   { argv: ["suspend", "ks", "x?force=true"], says: /is no name of an object/ },
   { argv: ["trace", "podinfo"], says: /^✗ "podinfo" is neither a commit/m },
@@ -153,6 +161,47 @@ for (const { argv, prints, code = 0, says = /^$/ } of lists)
     assert.equal(shell.stdout, prints.map((line) => `${line}\n`).join(""));
     assert.match(shell.stderr, says);
     assert.deepEqual([got, shell.closed], [code, 1]);
+  });
+
+const image = "ghcr.io/team/shop";
+const images = (shell: FakeShell) => {
+  const scanned = { lastScanResult: { revision: "18153657", tagCount: 3, scanTime: "2026-01-02T03:04:05Z" } };
+  shell.objects = {
+    ImageRepository: [object("apps", "shop", { status: { ...ready("True", "successful scan: found 3 tags with checksum 18153657"), ...scanned } }), object("apps", "web", { spec: { suspend: true } })],
+    ImagePolicy: [object("apps", "shop", { status: { ...ready("True", `Latest image tag for ${image} resolved to v3`), latestRef: { name: image, tag: "v3", digest: "sha256:ab" } } }), object("apps", "web")],
+    ImageUpdateAutomation: [object("apps", "shop", { status: { ...ready("True", "repository up-to-date"), lastAutomationRunTime: "2026-01-02T03:04:05Z", lastPushCommit: "4c1d" } })],
+  };
+};
+const repositories = [
+  "NAME\tLAST SCAN           \tSUSPENDED\tREADY\tMESSAGE",
+  "shop\t2026-01-02T03:04:05Z\tFalse    \tTrue \tsuccessful scan: found 3 tags with checksum 18153657",
+  "web \t                    \tTrue     \tFalse\twaiting to be reconciled",
+];
+const policies = [
+  "NAME\tIMAGE            \tTAG\tREADY\tMESSAGE",
+  `shop\t${image}\tv3 \tTrue \tLatest image tag for ${image} resolved to v3`,
+  "web \t                 \t   \tFalse\twaiting to be reconciled",
+];
+const updates = ["NAME\tLAST RUN            \tSUSPENDED\tREADY\tMESSAGE", "shop\t2026-01-02T03:04:05Z\tFalse    \tTrue \trepository up-to-date"];
+const named = (kind: string, [header = "", ...lines]: string[]) => [header.replace("NAME", "NAME".padEnd(5 + kind.length)), ...lines.map((line) => `${kind}/${line}`)];
+for (const [argv, prints] of [
+  ["get images repository", repositories], ["get image repository", repositories], ["get imgrepo", repositories], ["get image policy", policies], ["get imagepol", policies], ["get images update", updates], ["get iua", updates],
+  ...["get images all", "get images"].map((argv) => [argv, [...named("imagerepository", repositories), "", ...named("imagepolicy", policies), "", ...named("imageupdateautomation", updates)]] as const),
+] as const)
+  test(`[CL13] flotilla ${argv}`, async () => {
+    const { code, shell } = await run([...argv.split(" "), "-n", "apps"], images);
+    assert.equal(shell.stdout, prints.map((line) => `${line}\n`).join(""));
+    assert.equal(code, 0, shell.stderr);
+  });
+
+for (const [kind, says] of [["repository", "scan fetched 3 tags"], ["policy", `selected ref ${image}:v3@sha256:ab`], ["update", "repository up-to-date"]] as const)
+  test(`[CL13] reconcile image ${kind} says what came of it`, async () => {
+    const { code, shell } = await run(["reconcile", "image", kind, "shop", "-n", "apps"], (shell) => {
+      images(shell);
+      shell.controller = ({ metadata, status }) => { if (status) status.lastHandledReconcileAt = metadata.annotations?.["reconcile.fluxcd.io/requestedAt"] ?? ""; };
+    });
+    assert.ok(shell.stderr.endsWith(`✔ ${says}\n`), shell.stderr);
+    assert.equal(code, 0);
   });
 
 const aliases = ["kustomizations", "kustomization", "ks", "Kustomization"].map((word) => ({ word, kind: "Kustomization" }));
@@ -255,6 +304,17 @@ test("[CL7] --with-source reconciles the source first", async () => {
   assert.equal(code, 0);
 });
 
+test("[HR9] --force and --reset of a release ask together with the request, in its words", async () => {
+  const { code, shell } = await run("reconcile hr shop -n apps --force --reset".split(" "), (shell) => {
+    shell.objects["HelmRelease"] = [object("apps", "shop", { status: { ...ready("True", "before"), lastHandledReconcileAt: "before" } })];
+    shell.controller = handles(ready("True", "Helm upgrade succeeded"));
+  });
+  const { annotations } = (shell.patches[0]!.change as { metadata: { annotations: Record<string, string> } }).metadata;
+  assert.deepEqual(Object.keys(annotations).sort(), ["forceAt", "requestedAt", "resetAt"].map((name) => `reconcile.fluxcd.io/${name}`));
+  assert.equal(new Set(Object.values(annotations)).size, 1);
+  assert.equal(code, 0);
+});
+
 const outcomes: { why: string; status: Status; says: RegExp }[] = [
   { why: "Ready=False", status: ready("False", "build failed: no such file"), says: /^✗ Kustomization reconciliation failed: build failed: no such file$/m },
   {
@@ -284,7 +344,7 @@ test("[CL7] reconcile: nobody answers -> 1, and it says what to look at", async 
 const refusals: { why: string; argv: string; prepare?: (shell: FakeShell) => void; says: RegExp }[] = [
   { why: "missing", argv: "reconcile ks nope -n apps", says: /^✗ Kustomization 'nope' not found in namespace apps/m },
   { why: "suspended", argv: "reconcile ks dev -n apps", prepare: (shell) => (shell.objects["Kustomization"]![0]!.spec = { suspend: true }), says: /^✗ Kustomization 'dev' is suspended: resume it first$/m },
-  { why: "source of another kind", argv: "reconcile ks dev -n apps --with-source", prepare: (shell) => (shell.objects["Kustomization"]![0]!.spec = { sourceRef: { kind: "Bucket", name: "b" } }), says: /has a source of kind Bucket/ },
+  { why: "source of another kind", argv: "reconcile ks dev -n apps --with-source", prepare: (shell) => (shell.objects["Kustomization"]![0]!.spec = { sourceRef: { kind: "ExternalArtifact", name: "b" } }), says: /has a source of kind ExternalArtifact/ },
   { why: "source missing", argv: "reconcile ks dev -n apps --with-source", says: /^✗ GitRepository 'podinfo' not found/m },
   { why: "suspend what is missing", argv: "suspend ks nope -n apps", says: /^✗ Kustomization 'nope' not found/m },
 ];

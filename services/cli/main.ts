@@ -1,9 +1,7 @@
 /** The command line: parses, runs one command, and makes its result the exit code. */
 import { Command as Parser, CommanderError } from "commander";
-import { Fault } from "#protocol/errors/fault.ts";
-import { printable } from "#services/telemetry/waterfall/format.ts";
 import type { Command, OptionValues } from "./command.ts";
-import { exitCodes, Failure } from "./failure.ts";
+import { exitCodes, Failure, sentenceOf } from "./failure.ts";
 import { commands } from "./registry.ts";
 import { terminalShell, type Shell } from "./shell.ts";
 import { ownVersion } from "./version.ts";
@@ -65,12 +63,6 @@ function report(thrown: unknown, argv: string[], shell: Shell): number {
   shell.say(`✗ ${sentenceOf(thrown)}`);
   if (argv.includes("--verbose") && thrown instanceof Error) shell.say(stackOf(thrown));
   return thrown instanceof Failure ? thrown.exitCode : exitCodes.failed;
-}
-
-// A fault's help tells what a worker does about it; here its detail says what is wrong.
-function sentenceOf(thrown: unknown): string {
-  if (thrown instanceof Fault && thrown.detail) return printable(`${thrown.subject}: ${thrown.detail}`);
-  return printable(thrown instanceof Error ? thrown.message || thrown.name : String(thrown));
 }
 
 const stackOf = (error: Error): string => {

@@ -2,15 +2,27 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { NatsConnection } from "nats";
+import type { Tenancy } from "#machines/rules/tenancy.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { stream } from "#protocol/names/subject.ts";
-import { createKubeClient } from "#services/clients/kubernetes/client.ts";
+import { Clouds } from "#services/clients/cloud/identity.ts";
+import { createKubeClient, type KubeClient } from "#services/clients/kubernetes/client.ts";
 import { loadClusterConfig, type ClusterConfig } from "#services/clients/kubernetes/config.ts";
+import { accountsOf } from "#services/cluster/accounts.ts";
+import { digestKeyOf } from "#services/cluster/digest-key.ts";
+import type { ApplySettings } from "#services/cluster/handle.ts";
+import { getData } from "#services/cluster/objects.ts";
 import { createGateway, type GatewayPorts } from "#services/gateway/gateway.ts";
 import { parseListen, serve } from "#services/gateway/serve.ts";
+import { Decryptor } from "#services/decrypt/decryptor.ts";
+import { Cel } from "#services/render/cel.ts";
+import { Engine } from "#services/render/engine.ts";
+import { HelmEngine } from "#services/render/helm/engine.ts";
+import { Notation } from "#services/render/notation/verifier.ts";
 import { Renderer } from "#services/render/render.ts";
-import { closeConnections } from "#services/sources/git/connections.ts";
-import { ArtifactStore } from "#services/store/artifacts.ts";
+import { AnonymousGit } from "#services/sources/git/anonymous.ts";
+import { closeConnections } from "#services/clients/http/connections.ts";
+import type { S3Address } from "#services/store/artifacts/s3-address.ts";
 import { systemClock } from "#services/store/clock.ts";
 import { startHeartThread } from "#services/store/heart-thread.ts";
 import { openNatsBus } from "#services/store/nats-bus.ts";
@@ -22,12 +34,16 @@ import { createMetrics } from "#services/telemetry/metrics.ts";
 import { openSpans } from "#services/telemetry/spans.ts";
 import { traceStore } from "#services/telemetry/trace-store.ts";
 import { ensureTraceStream, tracePublisher } from "#services/telemetry/trace-stream.ts";
+import type { FeatureGates } from "#services/worker/feature-gates.ts";
 import { openHub } from "#services/worker/hub.ts";
 import { createPace } from "#services/worker/pace.ts";
 import { Worker } from "#services/worker/worker.ts";
 import { openAdvertised } from "./advertised.ts";
+import { openArtifacts } from "./artifacts.ts";
 import { readHubId } from "./hub-id.ts";
 import type { Stops } from "./stops.ts";
+
+export type KubeconfigSettings = { exec?: boolean; insecureTls?: boolean; defaultAccount?: string };
 
 export type WorkerSettings = {
   version: string;
@@ -39,10 +55,36 @@ export type WorkerSettings = {
   advertise?: string;
   /** How much this worker carries beside the others. */
   capacity?: number;
+  /** The key of the shard it is there for. */
+  shard?: string;
   /** Label that names an object's tenant; its namespace does otherwise. */
   tenantLabel?: string;
+  /** What is locked down. */
+  tenancy?: Tenancy;
+  /** Whether remote bases are fetched, and from which hosts: none stands for all public ones. */
+  remoteBases?: { hosts: string[] };
+  /** How far a kubeconfig that a tenant wrote is trusted. */
+  kubeconfigs?: KubeconfigSettings;
   /** For the admission policy of deploy/policy. */
   stampEpochs?: boolean;
+  /** As in Flux when absent. */
+  features?: FeatureGates;
+  /** As Flux does: what was changed without sops goes unnoticed. */
+  sopsIgnoreMac?: boolean;
+  /** Of the age keys of units that name no Secret of their own. */
+  sopsAgeSecret?: { namespace: string; name: string };
+  /** Of the Vaults that are trusted with ServiceAccounts' tokens. */
+  sopsVaultConfigMap?: { namespace: string; name: string };
+  /** ServiceAccount whose identity decrypts where spec.decryption names none. */
+  decryptionAccount?: string;
+  /** Whether the worker's own identity decrypts where no account does. */
+  sopsOwnIdentity?: boolean;
+  /** Whose fields are taken over, and what is applied before the rest. */
+  applying?: ApplySettings;
+  /** Where artifacts are kept in place of NATS. */
+  artifacts?: S3Address;
+  /** Where artifacts are kept on this machine too. */
+  artifactCache?: { dir: string; maxBytes: number };
   /** Of streams that are made now; as many as the NATS has room for when absent. */
   replicas?: number;
   /** Of NATS's monitoring endpoint, to find out whether what it acknowledges survives a loss of power. */
@@ -100,6 +142,8 @@ export async function startWorker(parts: Parts): Promise<Started> {
   const client = createKubeClient(cluster, { onRequest: (request) => metrics.apiRequest(request), gate: pace.gate });
   stops.add(() => client.close());
 
+  const clouds = new Clouds({ accounts: accountsOf(client) });
+
   const connection = await connectNats(nats);
   stops.add(() => connection.close());
   if (!parts.embedded) await tellDurability(connection, settings.natsMonitor, log);
@@ -107,13 +151,23 @@ export async function startWorker(parts: Parts): Promise<Started> {
   await ensureTraceStream(connection, kept);
   const spans = await openSpans({ version, worker: name, publish: tracePublisher(connection) });
   stops.add(() => spans.shutdown());
-  const artifacts = await ArtifactStore.open(connection, kept);
   const cellLog = await openNatsLog(connection, cellStream, kept);
-  const renderer = new Renderer();
+  const engine = new Engine();
+  const renderer = new Renderer({ engine });
   stops.add(() => renderer.close());
+  const helm = new HelmEngine();
+  stops.add(() => helm.close());
+  const notation = new Notation();
+  stops.add(() => notation.close());
+  const cel = new Cel(engine);
+  stops.add(() => cel.close());
+  const decryptor = new Decryptor({ ignoreMac: settings.sopsIgnoreMac === true });
+  stops.add(() => decryptor.close());
   stops.add(closeConnections);
 
   let worker: Worker | undefined; // the gateway answers before there is one: it says why there is none
+  const artifacts = await openArtifacts(settings, { connection, clouds, log, onLost: (path) => worker?.lost(path) });
+  stops.add(async () => artifacts.close());
   const state = { ready: false, stopping: false };
   const there = (): Worker => {
     if (!worker) throw new Fault("LeaseLost", name, { detail: "starting" });
@@ -123,11 +177,11 @@ export async function startWorker(parts: Parts): Promise<Started> {
     ...tokens, apiToken: tokens.token,
     reasonsNotReady: () => {
       if (state.stopping) return ["stopping: handing everything over"];
-      return state.ready && worker ? worker.reasonsNotReady() : ["starting"];
+      return state.ready && worker ? [...worker.reasonsNotReady(), ...artifacts.reasonsNotReady()] : ["starting"];
     },
     metrics: () => metrics.render(),
     openArtifact: async (path) => {
-      const found = await artifacts.open(path);
+      const found = await artifacts.open((await worker?.newestAt(path)) ?? path);
       return found && { body: found.stream, sizeBytes: found.sizeBytes, digest: found.digest };
     },
     traces: traceStore(connection),
@@ -150,11 +204,18 @@ export async function startWorker(parts: Parts): Promise<Started> {
   const isAway = (thrown: unknown) => log.error("the hub's API server is away; it is tried again", thrown);
   const hubId = await readHubId(client, isAway, over.signal);
   const capacity = settings.capacity ?? 1;
-  const about = { capacity, actors: 0, load: 0, draining: false, refuses: [] };
+  const { shard = "" } = settings;
+  const about = { shard, capacity, actors: 0, load: 0, draining: false, refuses: [] };
   const lost = Promise.withResolvers<string>();
   const made = new Worker({
-    name, hubId, clock: systemClock, cellLog, bus: openNatsBus(connection), artifacts, renderer, spans, metrics, log, capacity, ...(settings.tenantLabel && { tenantLabel: settings.tenantLabel }), ...(settings.stampEpochs && { stampEpochs: true }),
-    openHub: (wires) => openHub({ ...wires, client }),
+    name, hubId, clock: systemClock, cellLog, bus: openNatsBus(connection), artifacts, renderer, cel, helm, engine, decryption: { decryptor, clouds, ageSecret: settings.sopsAgeSecret, defaultAccount: settings.decryptionAccount, ownIdentity: settings.sopsOwnIdentity, vaults: vaultsOf(client, settings.sopsVaultConfigMap) }, digestKey: digestKeyOf(client, ownNamespace(process.env), (why) => log.error("digests of objects with values from Secrets are keyed by this process alone", why)), spans, metrics, log, capacity, ...(shard !== "" && { shard }), ...(settings.tenantLabel && { tenantLabel: settings.tenantLabel }), ...(settings.stampEpochs && { stampEpochs: true }),
+    ...(settings.features && { features: settings.features }),
+    ...(settings.remoteBases && { bases: new AnonymousGit(settings.remoteBases) }),
+    ...(settings.tenancy && { tenancy: settings.tenancy }),
+    clouds, notation,
+    openHub: (wires) => openHub({
+      ...wires, client, settings: settings.applying, remote: { ...settings.kubeconfigs, clouds, onRequest: (request) => metrics.apiRequest(request) },
+    }),
     startHeart: (callbacks) => startHeartThread(nats, { stream: cellStream, worker: name, about, ...callbacks }),
     artifactUrl: (path) => `${advertised.url()}/${path}`,
     onLost: (reason) => lost.resolve(reason),
@@ -175,3 +236,9 @@ async function tellDurability(connection: NatsConnection, monitor: string | unde
   if (is === "unsafe") log.error("NATS may lose what it acknowledged", sentence);
   if (is === "unknown") log.info("whether NATS keeps what it acknowledges is not known", { detail: sentence });
 }
+
+/** Flotilla's own, as Flux's controllers know theirs. */
+export const ownNamespace = (env: NodeJS.ProcessEnv): string => env["RUNTIME_NAMESPACE"] || "flux-system";
+
+const vaultsOf = (client: KubeClient, config: WorkerSettings["sopsVaultConfigMap"]) =>
+  config && { ...config, read: async (namespace: string, name: string) => (await getData(client, { kind: "ConfigMap", namespace, name }))?.data };

@@ -27,11 +27,20 @@ const kubeconfig: Option = {
   help: "the cluster to work on (default: $KUBECONFIG, or the pod's service account)",
 };
 const running: Option[] = [
+  { flags: "--nats-creds <file>", help: "credentials file (JWT and seed) for the NATS (default: $FLOTILLA_NATS_CREDS)" },
+  { flags: "--nats-nkey <file>", help: "seed of an NKey for the NATS (default: $FLOTILLA_NATS_NKEY)" },
+  { flags: "--nats-ca <file>", help: "authorities that may sign the NATS servers' certificates; TLS is then a must, as with tls:// (default: $FLOTILLA_NATS_CA)" },
+  { flags: "--nats-cert <file>", help: "our own certificate for the NATS (default: $FLOTILLA_NATS_CERT)" },
+  { flags: "--nats-key <file>", help: "key of that certificate (default: $FLOTILLA_NATS_KEY)" },
   {
     flags: "--nats-monitor <url>",
     help: "NATS's monitoring endpoint, several with commas between: at the start it is asked whether what NATS acknowledges is on disk",
   },
   { flags: "--capacity <number>", help: "how much this worker carries: one with 2 gets twice as much as one with 1", default: "1" },
+  {
+    flags: "--shard <key>",
+    help: "be there for the objects labelled sharding.fluxcd.io/key: <key> (default: for all that have no shard)",
+  },
   {
     flags: "--tenant-label <key>",
     help: "label that names the tenant whose turn it is, such as sharding.fluxcd.io/key (default: the namespace is the tenant)",
@@ -40,11 +49,60 @@ const running: Option[] = [
     flags: "--stamp-epochs",
     help: "write the owner's epoch on applied objects, for deploy/policy/epoch-fence.yaml; all workers or none",
   },
+  {
+    flags: "--tenancy <mode>",
+    help: "open, or locked: units act as their namespace's ServiceAccount and reach nothing of other namespaces (sets the three flags below; the same on all workers)",
+    default: "open",
+  },
+  { flags: "--default-service-account <name>", help: "ServiceAccount, of its own namespace, in whose name a Kustomization that names none is applied" },
+  { flags: "--no-cross-namespace-refs", help: "refuse a Kustomization whose source is in another namespace" },
+  {
+    flags: "--default-kubeconfig-service-account <name>",
+    help: "ServiceAccount whose token opens the cluster of a spec.kubeConfig.configMapRef that names none (default: none; locked: default)",
+  },
+  {
+    flags: "--default-decryption-service-account <name>",
+    help: "ServiceAccount whose identity in a cloud or at a Vault decrypts for a spec.decryption that names none (default: none; locked: default)",
+  },
+  { flags: "--insecure-kubeconfig-exec", help: "let kubeconfigs that users name in spec.kubeConfig run programs (user.exec)" },
+  { flags: "--insecure-kubeconfig-tls", help: "let them leave out the check of the server's certificate, or TLS" },
+  { flags: "--no-remote-bases", help: "builds fetch nothing from elsewhere, whatever --allow-remote-bases says" },
+  { flags: "--allow-remote-bases", help: "fetch the remote bases of kustomizations from Git over https, without credentials (not with --no-remote-bases or --tenancy locked)" },
+  { flags: "--remote-base-hosts <hosts>", help: "hosts that remote bases are fetched from, with commas between, also by http and at private addresses (default: all at public addresses)" },
+  {
+    flags: "--feature-gates <list>",
+    help: "Flux's feature gates as Name=true,Other=false: StrictPostBuildSubstitutions (default: true), DisableFailFastBehavior (default: false), AdditiveCELDependencyCheck (default: false), DefaultToRetryOnFailure (default: false)",
+  },
+  { flags: "--sops-age-secret <[namespace/]name>", help: "Secret with age keys for Kustomizations whose spec.decryption names none (namespace: $RUNTIME_NAMESPACE or flux-system)" },
+  { flags: "--sops-vault-configmap <[namespace/]name>", help: "ConfigMap with the Vaults (config.yaml: instances of address and loginPath) that ServiceAccounts may log in at to decrypt" },
+  { flags: "--sops-own-identity", help: "decrypt with the worker's own identity in a cloud where neither credentials nor a ServiceAccount are named, as Flux does: for whoever may create a Kustomization" },
+  { flags: "--sops-ignore-mac", help: "do not verify the MAC of encrypted files, as Flux does not" },
+  {
+    flags: "--override-manager <names>",
+    help: "field managers whose changes to applied objects are undone, with commas between: beginnings of names; the same for all workers",
+  },
+  {
+    flags: "--custom-apply-stage-kinds <kinds>",
+    help: "kinds that are applied before the rest, such as some.group.io/SomeResource, with commas between; the same for all workers",
+  },
+  { flags: "--artifacts <url>", help: "keep artifacts in S3, or in what speaks its API, and not in NATS: s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION; the same for all workers" },
+  { flags: "--artifact-cache <MiB>", help: "disk for artifacts in the data folder, so that what was read is not fetched again; 0: none", default: "512" },
   { flags: "--replicas <number>", help: "on how many servers NATS keeps what is stored (default: 3 in a cluster that has room, else 1)" },
   data,
   { flags: "--log-level <level>", help: "trace, debug, info or error", default: "info" },
   verbose,
 ];
+
+const local: Option[] = [
+  { flags: "--path <dir>", help: "directory to build, in place of spec.path of the source" },
+  { flags: "--root <dir>", help: "what the source would hold (default: the Git repository that holds --path, or --path itself)" },
+  { flags: "--kustomization-file <file>", help: "the Kustomization, in place of the cluster's" },
+  { flags: "--ignore-paths <list>", help: "what to leave out beside .sourceignore: its patterns, with commas between" },
+  { flags: "--strict-substitute", help: "fail for a variable without value and default: as workers do, also with --dry-run" },
+  { flags: "--no-strict-substitute", help: "such a variable is empty text" },
+];
+
+const chart: Option[] = [{ flags: "--helmrelease-file <file>", help: "the HelmRelease, in place of the cluster's" }];
 
 const server: Option[] = [
   {
@@ -67,7 +125,7 @@ export const commands: Command[] = [
     options: [
       kubeconfig,
       cluster[2]!,
-      { flags: "--nats <url>", help: "an existing NATS with JetStream (default: an embedded server)" },
+      { flags: "--nats <url>", help: "an existing NATS with JetStream (default: $FLOTILLA_NATS, or an embedded server)" },
       {
         flags: "--listen <host:port>",
         help: "where the gateway listens: webhooks, artifacts, metrics, health",
@@ -88,10 +146,11 @@ export const commands: Command[] = [
       "environment give all workers the same tokens.",
     examples: [
       "flotilla worker --nats nats://nats.example:4222",
+      "flotilla worker --nats tls://nats.example:4222 --nats-ca ca.pem --nats-creds flotilla.creds",
       "flotilla worker --nats nats://a:4222,nats://b:4222,nats://c:4222 --listen 0.0.0.0:9090 --advertise http://flotilla.flux-system",
     ],
     options: [
-      { flags: "--nats <url>", help: "the NATS with JetStream that the workers share; several servers with commas between" },
+      { flags: "--nats <url>", help: "the NATS with JetStream that the workers share; several servers with commas between (default: $FLOTILLA_NATS)" },
       kubeconfig,
       cluster[2]!,
       {
@@ -131,8 +190,8 @@ export const commands: Command[] = [
     name: "get",
     words: "[kind] [name...]",
     summary: "show objects and whether they are ready",
-    details: "Kinds: all, sources, source git (gitrepository, gitrepo), kustomizations (kustomization, ks).",
-    examples: ["flotilla get all -A", "flotilla get kustomizations -n apps", "flotilla get sources git podinfo --json"],
+    details: "Kinds: all, sources, source git (gitrepository, gitrepo), source oci (ocirepository, ocirepo),\nsource bucket, source helm (helmrepository, helmrepo), source chart (helmchart, hc),\nsource external, artifacts generators (artifactgenerator, ag), images, image repository (imagerepository, imgrepo),\nimage policy (imagepolicy, imgpol), image update (imageupdateautomation, iua), kustomizations (kustomization, ks), helmreleases (helmrelease, hr).",
+    examples: ["flotilla get all -A", "flotilla get kustomizations -n apps", "flotilla get sources git podinfo --json", "flotilla get images all"],
     options: [{ flags: "-A, --all-namespaces", help: "objects of every namespace" }, ...cluster, ...always],
     load: async () => (await import("./commands/get.ts")).get,
   },
@@ -140,19 +199,26 @@ export const commands: Command[] = [
     name: "reconcile",
     words: "<kind> <name...>",
     summary: "reconcile an object now and wait for the result",
-    details: "Kinds: source git, kustomization. Exits with 1 when the object is not Ready afterwards.",
+    details: "Kinds: source git, source oci, source bucket, source helm, source chart, image repository, image policy, image update, kustomization, helmrelease. Exits with 1 when the object is not Ready afterwards.",
     examples: [
       "flotilla reconcile source git podinfo -n apps",
       "flotilla reconcile kustomization podinfo -n apps --with-source",
+      "flotilla reconcile image repository podinfo",
+      "flotilla reconcile helmrelease podinfo -n apps --reset --force",
     ],
-    options: [{ flags: "--with-source", help: "reconcile the object's source first" }, timeout, ...cluster, ...always],
+    options: [
+      { flags: "--with-source", help: "reconcile the object's source first" },
+      { flags: "--force", help: "of a helmrelease: one install or upgrade, whatever its state" },
+      { flags: "--reset", help: "of a helmrelease: count its failures from zero" },
+      timeout, ...cluster, ...always,
+    ],
     load: async () => (await import("./commands/reconcile.ts")).reconcile,
   },
   {
     name: "suspend",
     words: "<kind> <name...>",
     summary: "stop reconciling an object until it is resumed",
-    details: "Kinds: source git, kustomization. What is applied stays; drift is not put back meanwhile.",
+    details: "Kinds: source git, source oci, source bucket, source helm, source chart, image repository, image policy, image update, kustomization, helmrelease. What is applied stays; drift is not put back meanwhile.",
     examples: ["flotilla suspend kustomization podinfo -n apps", "flotilla suspend source git podinfo -n apps"],
     options: [...cluster, ...always],
     load: async () => (await import("./commands/suspend.ts")).suspend,
@@ -161,13 +227,67 @@ export const commands: Command[] = [
     name: "resume",
     words: "<kind> <name...>",
     summary: "reconcile a suspended object again and wait for the result",
-    details: "Kinds: source git, kustomization.",
+    details: "Kinds: source git, source oci, source bucket, source helm, source chart, image repository, image policy, image update, kustomization, helmrelease.",
     examples: [
       "flotilla resume kustomization podinfo -n apps",
       "flotilla resume source git podinfo -n apps --timeout 1m",
     ],
     options: [timeout, ...cluster, ...always],
     load: async () => (await import("./commands/suspend.ts")).resume,
+  },
+  {
+    name: "why",
+    words: "<unit...>",
+    summary: "explain what holds a kustomization or a release up: the chain down to its cause, since when, and what to do",
+    details:
+      "Follows spec.dependsOn and the source, by what the objects themselves say. Exits with 0 when the unit is ready at its\n" +
+      "newest revision, with 1 when something holds it up.",
+    examples: ["flotilla why podinfo -n apps", "flotilla why kustomization podinfo -n apps --json", "flotilla why helmrelease podinfo -n apps"],
+    options: [...cluster, ...always],
+    load: async () => (await import("./commands/why.ts")).why,
+  },
+  {
+    name: "build",
+    words: "<kind> <name>",
+    summary: "build a kustomization or a helmrelease, and print its objects in the order they are applied",
+    details:
+      "Kind: kustomization, helmrelease. What Secrets hold is masked. With --kustomization-file and --dry-run no cluster is asked:\n" +
+      "variables of substituteFrom count as absent, and what is encrypted stays so. A helmrelease is built from the chart in --path,\n" +
+      "a directory or a .tgz, or from the one that its source in the cluster offers: CustomResourceDefinitions, objects, then hooks.\n" +
+      "Without a cluster valuesFrom counts as absent, and lookup finds nothing.",
+    examples: [
+      "flotilla build kustomization podinfo -n apps --path ./apps/podinfo",
+      "flotilla build kustomization podinfo --path ./apps/podinfo --kustomization-file podinfo.yaml --dry-run",
+      "flotilla build helmrelease podinfo -n apps --path ./charts/podinfo",
+      "flotilla build helmrelease podinfo -n apps",
+    ],
+    options: [
+      ...local,
+      ...chart,
+      { flags: "--kube-version <version>", help: "what a chart takes the cluster's version to be (default: the cluster's, or v1.36.0)" },
+      { flags: "--api-versions <list>", help: "what a chart takes the cluster to serve, e.g. apps/v1 (default: what it serves)" },
+      { flags: "--dry-run", help: "ask no cluster; needs the object's file" },
+      ...cluster,
+      ...always,
+    ],
+    load: async () => (await import("./commands/build.ts")).build,
+  },
+  {
+    name: "diff",
+    words: "<kind> <name>",
+    summary: "show what applying a directory on this machine, or a release's next revision, would create, change and delete",
+    details:
+      "Kind: kustomization, helmrelease. Everything is tried by server-side dry-run, nothing is written. Fields are JSON pointers, as\n" +
+      "spec.ignore takes them; what Secrets hold is masked. A helmrelease is that of the chart in --path, a directory or a .tgz, or of\n" +
+      "the one that its source in the cluster offers; its hooks are left out. Exits with 0 when nothing differs, 1 when something does,\n" +
+      "2 on failure.",
+    examples: [
+      "flotilla diff kustomization podinfo -n apps --path ./apps/podinfo",
+      "flotilla diff kustomization podinfo -n apps --path ./apps/podinfo --json",
+      "flotilla diff helmrelease podinfo -n apps --path ./charts/podinfo",
+    ],
+    options: [...local, ...chart, ...cluster, ...always],
+    load: async () => (await import("./commands/diff.ts")).diff,
   },
   {
     name: "trace",

@@ -1,6 +1,7 @@
 /** What a command sees of the world: where it prints, whom it asks, how it waits. Tests bring their own. */
 import type { Api } from "./api.ts";
 import type { Cluster } from "./cluster.ts";
+import type { Builder } from "./local/builder.ts";
 
 export type Env = Record<string, string | undefined>;
 
@@ -20,6 +21,8 @@ export type Shell = {
   env: Env;
   openCluster(options: ClusterOptions): Promise<Cluster>;
   openApi(options: ServerOptions): Promise<Api>;
+  /** What builds a unit on this machine. */
+  openBuilder(): Promise<Builder>;
   nowMs(): number;
   sleep(ms: number): Promise<void>;
 };
@@ -38,6 +41,7 @@ export function terminalShell(env: Env = process.env): Shell {
     env,
     openCluster: async (options) => (await import("./cluster.ts")).openCluster(options, env),
     openApi: async (options) => (await import("./api.ts")).openApi(options, env),
+    openBuilder: async () => (await import("./local/builder.ts")).openBuilder(),
     nowMs: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   };

@@ -6,12 +6,13 @@ import { startNatsServer } from "#services/store/nats-server.ts";
 import { createLog, type Log } from "#services/telemetry/log.ts";
 import { writeEndpoint } from "./endpoint.ts";
 import { lockFolder } from "./lock.ts";
+import type { NatsSettings } from "./nats.ts";
 import { clusterOf, startWorker, tokensOf, workerName, type Started, type WorkerSettings } from "./parts.ts";
 import type { Stops } from "./stops.ts";
 
 export type UpOptions = WorkerSettings & {
   /** An existing NATS; an embedded server otherwise. */
-  nats?: string;
+  nats?: NatsSettings;
   data: string;
 };
 
@@ -34,7 +35,7 @@ export async function up(options: UpOptions, stops: Stops): Promise<Started> {
 }
 
 async function natsOf({ nats, data }: UpOptions, name: string, stops: Stops, log: Log): Promise<NatsAddress> {
-  if (nats) return { url: nats, name };
+  if (nats) return { ...nats, name };
   const server = await startNatsServer(resolve(data, "nats"), (detail) => log.error("embedded nats-server restarted", detail));
   stops.add(() => server.stop());
   return { url: server.url, name, token: server.token };

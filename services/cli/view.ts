@@ -12,13 +12,14 @@ export type ObjectView = {
   message: string;
 };
 
-export function viewOf({ kind }: ResourceKind, { metadata, spec, status }: FluxObject): ObjectView {
-  const ready = readyOf({ metadata, status: status ?? {} });
+export function viewOf({ kind, staticMessage }: ResourceKind, { metadata, spec, status }: FluxObject): ObjectView {
+  const says = staticMessage(spec);
+  const ready = says === undefined ? readyOf({ metadata, status: status ?? {} }) : { status: "True", message: says };
   return {
     kind,
     namespace: metadata.namespace,
     name: metadata.name,
-    revision: status?.artifact?.revision ?? status?.lastAppliedRevision ?? "",
+    revision: (words[kind]?.revision ?? usualRevision)(status ?? {}),
     suspended: spec?.suspend === true,
     // As Flux's command: an object that nobody has looked at is not ready (flux.md 5.2).
     ready: ready?.status ?? "False",
@@ -50,6 +51,37 @@ export function progressOf(object: FluxObject): Progress {
 export const shortRevision = (revision: string): string =>
   revision.replace(/[0-9a-f]{40,128}/g, (hex) => hex.slice(0, 8));
 
-/** Sources fetch, everything else applies. */
-export const outcomeOf = ({ isSource }: ResourceKind, { revision }: ObjectView): string =>
-  `${isSource ? "fetched" : "applied"} revision ${revision}`;
+type Status = NonNullable<FluxObject["status"]>;
+type Columns = Record<string, (object: FluxObject, view: ObjectView) => string>;
+
+/** What the commands say of a kind that neither fetches nor applies, as Flux's do. */
+type Words = { revision(status: Status): string; columns: Columns; outcome(status: Status): string };
+
+const usualRevision = ({ artifact, lastAppliedRevision, lastAttemptedRevision }: Status): string => artifact?.revision ?? lastAppliedRevision ?? lastAttemptedRevision ?? "";
+const suspended: Columns = { suspended: (_, view) => (view.suspended ? "True" : "False") };
+const imageOf = ({ latestRef: { name = "", tag = "", digest } = {} }: Status): string => name && `${name}:${tag}${digest ? `@${digest}` : ""}`;
+
+const words: Record<string, Words> = {
+  ImageRepository: {
+    revision: ({ lastScanResult }) => lastScanResult?.revision ?? "",
+    columns: { "last scan": ({ status }) => status?.lastScanResult?.scanTime ?? "", ...suspended },
+    outcome: ({ lastScanResult }) => `scan fetched ${lastScanResult?.tagCount ?? 0} tags`,
+  },
+  ImagePolicy: {
+    revision: imageOf,
+    columns: { image: ({ status }) => status?.latestRef?.name ?? "", tag: ({ status }) => status?.latestRef?.tag ?? "" },
+    outcome: (status) => `selected ref ${imageOf(status)}`,
+  },
+  ImageUpdateAutomation: {
+    revision: ({ lastPushCommit }) => lastPushCommit ?? "",
+    columns: { "last run": ({ status }) => status?.lastAutomationRunTime ?? "", ...suspended },
+    outcome: ({ conditions = [] }) => conditions.find(({ type }) => type === "Ready")?.message ?? "",
+  },
+};
+
+/** Between an object's name and its readiness. */
+export const columnsOf = ({ kind }: ResourceKind): Columns => words[kind]?.columns ?? { revision: (_, { revision }) => shortRevision(revision), ...suspended };
+
+/** Sources fetch, and of what else has no words of its own everything applies. */
+export const outcomeOf = ({ kind, isSource }: ResourceKind, { status = {} }: FluxObject): string =>
+  words[kind]?.outcome(status) ?? `${isSource ? "fetched" : "applied"} revision ${usualRevision(status)}`;

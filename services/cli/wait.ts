@@ -36,6 +36,7 @@ export async function untilReady(
   for (;;) {
     const object = await cluster.get(kind, name);
     if (!object) throw new Failure(`${kind.kind} '${name.name}' was deleted meanwhile`);
+    if (kind.staticMessage(object.spec) !== undefined) return object; // nothing is done for it
     const progress = answers(object) ? progressOf(object) : "underway";
     const message = printable(readyOf(object)?.message ?? "");
     if (progress === "ready") return object;

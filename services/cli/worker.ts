@@ -2,10 +2,11 @@
 import { createLog } from "#services/telemetry/log.ts";
 import { writeEndpoint } from "./endpoint.ts";
 import { clusterOf, startWorker, tokensOf, workerName, type Started, type WorkerSettings } from "./parts.ts";
+import type { NatsSettings } from "./nats.ts";
 import type { Stops } from "./stops.ts";
 
 export type WorkerOptions = WorkerSettings & {
-  nats: string;
+  nats: NatsSettings;
   /** Where the commands on this machine find its address; nothing else is kept there. */
   data: string;
 };
@@ -26,6 +27,6 @@ export async function worker(options: WorkerOptions, stops: Stops): Promise<Star
   };
   return startWorker({
     settings: options, name, cluster, tokens, log, stops,
-    nats: { url: nats, name }, embedded: false, advertisesItself: false, onServed: noteEndpoint,
+    nats: { ...nats, name }, embedded: false, advertisesItself: false, onServed: noteEndpoint,
   });
 }

@@ -67,7 +67,7 @@ test("[AP12] two requests per object at most, one when the table shows that it s
   assert.deepEqual([stands.verbs, actions(stands.result)], [["dry-run"], { [idOf("one")]: "unchanged" }]);
 
   // The same values, but a field more that is ours: the version and time of the dry-run are the old ones.
-  await bed.edit(mapPath("one"), { data: { shared: "x" } });
+  await bed.edit(mapPath("one"), { data: { shared: "x" } }, "tuner");
   const edited = await bed.read(mapPath("one"));
   const stale = { ...known, resourceVersion: edited.metadata.resourceVersion ?? "" };
   const owns = await requests(() => applyAll([configMap(namespace, "one", { greeting: "hello", shared: "x" })], { scope: "all", table: { ...table, known: () => stale } }));
@@ -86,9 +86,9 @@ test("[AP5] objects with the digest of the inventory cost no request", async () 
 
 test("[AP31] drift is put back, and who made it is named", async () => {
   const { entries } = await applyAll([configMap(namespace, "edited", { a: "1" })]);
-  await bed.edit(mapPath("edited"), { data: { a: "theirs", extra: "stays" } });
-  const outcome = await applyAll([configMap(namespace, "edited", { a: "1" })], { inventory: entries, drifted: new Map([[idOf("edited"), "kubectl-edit"]]) });
-  assert.deepEqual(outcome.changes, [{ id: idOf("edited"), action: "configured", by: "kubectl-edit" }]);
+  await bed.edit(mapPath("edited"), { data: { a: "theirs", extra: "stays" } }, "tuner");
+  const outcome = await applyAll([configMap(namespace, "edited", { a: "1" })], { inventory: entries, drifted: new Map([[idOf("edited"), "tuner"]]) });
+  assert.deepEqual(outcome.changes, [{ id: idOf("edited"), action: "configured", by: "tuner" }]);
   assert.deepEqual((await bed.read(mapPath("edited")))["data"], { a: "1", extra: "stays" });
   assert.equal(outcome.entries[0]?.owned, entries[0]?.owned);
 });
@@ -173,7 +173,7 @@ test("[AP16] a fence that refuses lets nothing out, not on repetitions either", 
 test("[AP14] an object changed between dry-run and write is looked at again and written", async () => {
   await applyAll([configMap(namespace, "contested", { a: "1" })]);
   const found = await look(objectCall(), itemOf(configMap(namespace, "contested", { a: "2" })));
-  await bed.edit(mapPath("contested"), { data: { b: "theirs" } });
+  await bed.edit(mapPath("contested"), { data: { b: "theirs" } }, "tuner");
   const { action } = await write(objectCall(), itemOf(configMap(namespace, "contested", { a: "2" })), found);
   assert.equal(action, "configured");
   assert.deepEqual((await bed.read(mapPath("contested")))["data"], { a: "2", b: "theirs" });
@@ -225,8 +225,7 @@ for (const { name, objects, code, detail } of faults)
   });
 
 test("[AP22] an account without the right gets ObjectForbidden, and the server's words", async () => {
-  const headers = { "impersonate-user": "system:serviceaccount:default:nobody" };
-  const client = { ...bed.client, request: <T>(request: Parameters<Bed["client"]["request"]>[0]) => bed.client.request<T>({ ...request, headers }) };
+  const client = bed.client.as("system:serviceaccount:default:nobody");
   const { fault } = await applyAll([configMap(namespace, "x")], { cluster: { ...bed.handle, client } });
   assert.equal(fault?.code, "ObjectForbidden");
   assert.match(fault?.detail ?? "", /nobody" cannot patch resource "configmaps"/);

@@ -2,21 +2,23 @@
  * Makes a cluster hold what was rendered: stage by stage, every object of a stage tried before any of it is written, and
  * each written under the condition that it still is what the trial saw. Objects known to stand are not asked about.
  */
+import { hash } from "node:crypto";
 import type { ApplyOutcome, ApplyScope, Change, ChangeAction, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { planApply } from "#machines/rules/apply-plan.ts";
 import { appliedAtS, ownershipOf } from "#machines/rules/drift.ts";
-import { groupOf, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
+import { groupOf, parseInventoryId, type KubeObject, type ObjectId } from "#machines/rules/inventory.ts";
 import { compareIds, stageNames, stageOf, waves } from "#machines/rules/order.ts";
 import type { Owner } from "#machines/rules/prune.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { look, stamped, write, type Applied, type ApplyItem, type Known, type Look, type ObjectCall } from "./apply-object.ts";
 import type { Resource } from "./discovery.ts";
-import { identify, type ClusterHandle, type Identified, type Scope } from "./handle.ts";
+import { applierOf, identify, type ClusterHandle, type Identified, type Scope } from "./handle.ts";
+import { ignoredBy, type IgnoreRule } from "./ignore.ts";
 import { payloadOf } from "./payload.ts";
 import { waitUsable } from "./ready.ts";
 
-/** A rendered object and the digest of its text. */
-export type Rendered = { object: KubeObject; digest: string };
+/** A rendered object and the digest of its text. `secret`: it holds what was decrypted, so no message may quote it. */
+export type Rendered = { object: KubeObject; digest: string; secret?: true };
 
 /** The table of live objects, as far as an apply uses it. */
 export type AppliedTable = {
@@ -40,6 +42,8 @@ export type ApplyCall = {
   drifted?: ReadonlyMap<string, string>;
   /** `spec.force`. */
   force?: boolean;
+  /** `spec.ignore`. */
+  ignore?: readonly IgnoreRule[] | undefined;
   /**
    * An owner before crashed, and what it had sent may still be on its way: every object is compared, and what needs no
    * write is touched under this `<partition>:<epoch>`.
@@ -52,8 +56,8 @@ export type ApplyCall = {
   signal: AbortSignal;
   traceparent?: (id: string) => string | undefined;
   table?: AppliedTable;
-  /** One object's span: from its trial to the end of its write, in ms since 1970. */
-  onObject?: (id: string, action: ChangeAction, startMs: number, endMs: number) => void;
+  /** One object's span: from its trial to the end of its write, in ms since 1970; and who had changed it before. */
+  onObject?: (id: string, action: ChangeAction, startMs: number, endMs: number, by?: string) => void;
 };
 
 /** Never rejects for what the cluster says: the outcome then carries a fault, and the entries that were written. */
@@ -64,8 +68,8 @@ export async function apply(call: ApplyCall): Promise<ApplyOutcome> {
     for (const item of plan.skip) run.changes.push({ id: item.id, action: "skipped" });
     const objectCall = objectCallOf(call, run);
     for (const stage of stageNames) {
-      const touched = plan.touch.filter(({ id }) => stageOf(parseInventoryId(id)) === stage);
-      if (touched.length > 0) await applyStage(call, objectCall, run, touched, stage !== "rest");
+      const touched = plan.touch.filter(({ id }) => stageOf(parseInventoryId(id), call.cluster.settings?.customStages) === stage);
+      if (touched.length > 0) await applyStage(call, objectCall, run, touched, stage === "definitions" || stage === "classes");
     }
     const entries = [...run.written, ...plan.keep, ...plan.skip.map(({ id, v, digest }) => ({ id, v, digest, uid: "", owned: "" }))];
     follow(call, items);
@@ -85,18 +89,27 @@ type Run = {
   startedMs: Map<string, number>;
 };
 
-type Item = ApplyItem & { metadata: KubeObject["metadata"]; scope: Scope | undefined };
+const unmarked = { labels: {}, annotations: {} };
 
-async function prepare({ cluster, owner, objects, inventory, scope, drifted, touch, stamp }: ApplyCall) {
+type Item = ApplyItem & { metadata: Pick<KubeObject["metadata"], "labels" | "annotations">; scope: Scope | undefined };
+
+export type Prepared = Pick<ApplyCall, "cluster" | "owner" | "objects" | "inventory" | "scope" | "drifted" | "touch" | "stamp" | "ignore">;
+
+export async function prepare({ cluster, owner, objects, inventory, scope, drifted, touch, stamp, ignore = [] }: Prepared) {
+  const applier = applierOf(cluster);
+  // A Kustomization leaves an object to others by a mark on it.
+  const ignoredOf = ignoredBy(ignore, `${owner.namespace}/${owner.name}`, { whole: !applier.heedsMarks });
+  const marks = applier.marks(owner);
   const identified = await identify(cluster, objects.map(({ object }) => object));
-  const items = objects.map(({ object, digest }, index): Item => {
+  const items = objects.map(({ object, digest, secret }, index): Item => {
     const named = identified[index] as Identified;
-    return { ...named, digest, metadata: object.metadata, payload: object, whole: stageOf(parseInventoryId(named.id)) !== "rest" };
+    const ignored = ignore.length > 0 ? ignoredOf({ ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, ...marks.labels } } }) : [];
+    return { ...named, digest: ignored.length > 0 ? hash("sha256", JSON.stringify([digest, ignored])) : digest, ...(ignored.length > 0 && { ignored }), ...(secret && { secret }), metadata: applier.heedsMarks ? object.metadata : unmarked, payload: object, whole: isWaitedFor(parseInventoryId(named.id)) };
   });
   // What the record says of an object may have been undone by what comes late.
   const plan = planApply(items, inventory, touch ? "all" : scope, new Set(drifted?.keys()));
   // Only what is sent is copied.
-  for (const item of plan.touch) item.payload = stamped(payloadOf(item.payload, owner, item.scope), stamp);
+  for (const item of plan.touch) item.payload = stamped(payloadOf(item.payload, owner, item.scope, applier), stamp);
   return { items, plan };
 }
 
@@ -121,7 +134,8 @@ async function applyStage(call: ApplyCall, objectCall: ObjectCall, run: Run, ite
   for (const group of run.fresh) call.cluster.discovery.forget(group);
 }
 
-async function written({ table }: ApplyCall, objectCall: ObjectCall, item: Item, found: Look): Promise<Applied> {
+async function written(call: ApplyCall, objectCall: ObjectCall, item: Item, found: Look): Promise<Applied> {
+  const { table } = call;
   table?.begin(item.id);
   let left: Known | undefined;
   try {
@@ -129,7 +143,7 @@ async function written({ table }: ApplyCall, objectCall: ObjectCall, item: Item,
     const { uid, resourceVersion = "", managedFields } = applied.live.metadata;
     // The list that a watch begins with holds what was written before it.
     table?.follow(applied.resource);
-    left = { uid: uid ?? "", resourceVersion, owned: ownershipOf(applied.live.metadata), appliedAtS: appliedAtS(managedFields) };
+    left = { uid: uid ?? "", resourceVersion, owned: ownershipOf(applied.live.metadata, call.cluster.settings?.overriddenManagers, applierOf(call.cluster)), appliedAtS: appliedAtS(managedFields, applierOf(call.cluster).manager) };
     return applied;
   } finally {
     table?.end(item.id, left);
@@ -151,7 +165,7 @@ function record(call: ApplyCall, run: Run, item: Item, { entry, action }: Applie
   const by = action === "skipped" || action === "unchanged" ? "" : (call.drifted?.get(item.id) ?? "");
   run.changes.push({ id: item.id, action, ...(by && { by }) });
   if ((action === "created" || action === "configured") && item.payload.kind === "CustomResourceDefinition") run.fresh.add(groupDefinedBy(item.payload));
-  call.onObject?.(item.id, action, run.startedMs.get(item.id) ?? 0, clockMs());
+  call.onObject?.(item.id, action, run.startedMs.get(item.id) ?? 0, clockMs(), by);
 }
 
 function objectCallOf(call: ApplyCall, { fresh }: Run): ObjectCall {
@@ -169,6 +183,9 @@ function follow({ table, cluster }: ApplyCall, items: Item[]): void {
       () => undefined, // the next apply asks again
     );
 }
+
+/** Its health decides when the next stage begins. */
+const isWaitedFor = (id: ObjectId): boolean => ["definitions", "classes"].includes(stageOf(id));
 
 const groupDefinedBy = (definition: KubeObject): string => {
   const { group } = (definition["spec"] ?? {}) as { group?: unknown };

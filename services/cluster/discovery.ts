@@ -2,7 +2,7 @@
  * Which kinds a cluster knows, and under which path: kept per cluster, asked for once and again only for what is not
  * found. A kind that a new CustomResourceDefinition brings is found as soon as the server serves it.
  */
-import { isNotFound } from "#services/clients/kubernetes/error.ts";
+import { isNotFound, KubeError } from "#services/clients/kubernetes/error.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
 import { apiVersionOf, groupOf, type ObjectId } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
@@ -18,6 +18,8 @@ export type Resource = {
   verbs: string[];
 };
 
+export type Served = { kubeVersion: string; resources: Resource[] };
+
 export type Discovery = {
   /** What is known of a kind without asking for it: undefined for one that a later stage brings. */
   known(apiVersion: string, kind: string): Promise<Resource | undefined>;
@@ -25,12 +27,15 @@ export type Discovery = {
   find(apiVersion: string, kind: string): Promise<Resource>;
   /** The same kind in the version the server prefers; inventory entries of old may name one that is gone. */
   preferred(group: string, kind: string, version: string): Promise<Resource>;
+  /** The server's version (`v1.37.2`) and everything that it serves, as of a few seconds ago at most. */
+  served(): Promise<Served>;
   /** Makes the next look at these API versions ask the server, however short ago it said no. */
   forget(group: string): void;
 };
 
 /** A missing kind is not asked for again sooner, so that a broken manifest costs no request per reconcile. */
 const missMs = 3_000;
+const servedMs = 10_000;
 const mostMissed = 1_000;
 /** What may become a path to ask: `v1`, `apps/v1`. Anything else a manifest names is no kind, and no request either. */
 const shapeOfVersion = /^(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?\/)?v[a-z0-9]+$/;
@@ -40,6 +45,7 @@ export function createDiscovery(client: KubeClient, nowMs: () => number = () => 
   const missedAtMs = new Map<string, number>();
   const asking = new Map<string, Promise<void>>();
   let all: Promise<void> | undefined;
+  let served: { sinceMs: number; all: Promise<Served> } | undefined;
 
   const keep = (resource: Resource) => {
     const version = known.get(resource.apiVersion) ?? new Map<string, Resource>();
@@ -47,7 +53,7 @@ export function createDiscovery(client: KubeClient, nowMs: () => number = () => 
   };
   const askAll = () => (all ??= readAll(client, keep).catch((error: unknown) => {
     all = undefined;
-    throw error;
+    throw error instanceof KubeError ? new Fault("ClusterUnreachable", "API discovery", { detail: error.message, cause: error }) : error;
   }));
   const ask = (apiVersion: string) => {
     const running = asking.get(apiVersion);
@@ -94,6 +100,18 @@ export function createDiscovery(client: KubeClient, nowMs: () => number = () => 
         if (resource && groupOf(other) === group) return resource;
       }
       throw unknown(apiVersion, kind);
+    },
+    served() {
+      if (served && nowMs() - served.sinceMs < servedMs) return served.all;
+      const resources: Resource[] = [];
+      const asked = Promise.all([
+        client.request<{ gitVersion?: string }>({ method: "GET", path: "/version" }), readAll(client, (resource) => { resources.push(resource); keep(resource); }),
+      ]).then(([{ body: { gitVersion = "" } }]) => ({ kubeVersion: gitVersion, resources }), (error: unknown) => {
+        served = undefined;
+        throw error instanceof KubeError ? new Fault("ClusterUnreachable", "API discovery", { detail: error.message, cause: error }) : error;
+      });
+      served = { sinceMs: nowMs(), all: asked };
+      return asked;
     },
     forget(group) {
       for (const apiVersion of known.keys()) if (groupOf(apiVersion) === group) known.delete(apiVersion);

@@ -1,12 +1,23 @@
 /** What every effect on a cluster needs: the way in, what it knows, and how metadata alone is asked for. */
+import { kustomizationApplier, type Applier } from "#machines/rules/applier.ts";
 import { groupOf, inventoryId, objectIdOf, versionOf, type KubeObject, type ObjectMeta } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
 import { isNotFound } from "#services/clients/kubernetes/error.ts";
 import { pathOf, type Discovery, type Resource } from "./discovery.ts";
 
-/** One per cluster and identity; never rebuilt for a reconcile. */
-export type ClusterHandle = { client: KubeClient; discovery: Discovery };
+/** What the operator chose for all units of all workers. */
+export type ApplySettings = {
+  /** Beginnings of field managers' names whose fields are taken over (`--override-manager`). */
+  overriddenManagers?: readonly string[];
+  /** `group/Kind` of objects that are applied before the rest (`--custom-apply-stage-kinds`). */
+  customStages?: ReadonlySet<string>;
+};
+
+/** One per cluster and identity; never rebuilt for a reconcile. `applier`: in whose name objects are written; a Kustomization's when absent. */
+export type ClusterHandle = { client: KubeClient; discovery: Discovery; settings?: ApplySettings; applier?: Applier };
+
+export const applierOf = ({ applier = kustomizationApplier }: Pick<ClusterHandle, "applier">): Applier => applier;
 
 /** An object without spec, data and status: no Secret's contents, and a fraction of the bytes. */
 export type Metadata = { metadata: ObjectMeta };

@@ -1,5 +1,6 @@
 /** Waits for objects to become healthy: by events alone, with the sentences a Flux user knows (flux.md 2.6.6). */
-import type { Health } from "#machines/rules/health.ts";
+import type { Health } from "#machines/rules/health-reading.ts";
+import { formatDuration } from "#protocol/api/duration.ts";
 import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 
@@ -8,6 +9,8 @@ export type HealthWait = {
   signal: AbortSignal;
   /** Objects that may be gone when they are done: Jobs with `ttlSecondsAfterFinished`. */
   mayBeGone?: ReadonlySet<string>;
+  /** Whether the first that failed for good ends the wait; it does unless this is false. */
+  failFast?: boolean;
 };
 
 export type HealthListener<Change extends { id: string } = { id: string }> = {
@@ -28,7 +31,7 @@ type After = (ms: number, run: () => void) => () => void;
  */
 export function awaitHealth(
   ids: string[], look: Look, subscribe: (listener: HealthListener) => () => void, after: After,
-  { timeoutMs, signal, mayBeGone }: HealthWait,
+  { timeoutMs, signal, mayBeGone, failFast = true }: HealthWait,
 ): Promise<void> {
   const wanted = new Set(ids);
   const is = new Map<string, Health | undefined>();
@@ -51,7 +54,7 @@ export function awaitHealth(
     };
     const judge = () => {
       const failed = inOrder().filter((id) => is.get(id)?.status === "Failed");
-      if (failed.length > 0) end(() => reject(faultOf("failed early due to stalled resources", failed, is)));
+      if (failFast && failed.length > 0) end(() => reject(faultOf("failed early due to stalled resources", failed, is)));
       else if (unhealthy.size === 0) end(resolve);
     };
     const onAbort = () => end(() => reject(signal.reason));
@@ -66,7 +69,7 @@ export function awaitHealth(
         judge();
       },
     });
-    const cancel = after(timeoutMs, () => end(() => reject(faultOf("timeout waiting for", inOrder(), is))));
+    const cancel = after(timeoutMs, () => end(() => reject(faultOf(`health check failed after ${formatDuration(timeoutMs)}: timeout waiting for`, inOrder(), is))));
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     ids.forEach(see);

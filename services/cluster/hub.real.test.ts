@@ -84,7 +84,7 @@ test("[AP41] finalizers and status are written under the version that was read",
   const told = await patchStatus(bed.client, refOf("patched"), { a: 1, b: 2 }, at(held), context);
   const next = await patchStatus(bed.client, refOf("patched"), { b: null }, at(told), context);
   assert.deepEqual(next["status"], { a: 1 });
-  assert.deepEqual(next.metadata.managedFields?.map(({ manager }) => manager).filter((name) => name !== "flotilla").sort(), ["gotk-kustomize-controller", "kustomize-controller"]);
+  assert.deepEqual(next.metadata.managedFields?.map(({ manager }) => manager).filter((name) => name !== "flotilla").sort(), ["gotk-kustomize-controller", "gotk-kustomize-controller"]);
 
   await assert.rejects(patchStatus(bed.client, refOf("patched"), { a: 2 }, at(next), lost), { code: "LeaseLost" });
   await bed.client.request({ method: "DELETE", path: unitPath("patched") });

@@ -1,6 +1,7 @@
 /** Follows the Flux objects of a hub by watches: what users declare. What is told is kept by others; here only which version it was. */
 import { apiVersionOf, type KubeObject } from "#machines/rules/inventory.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
+import { isForbidden } from "#services/clients/kubernetes/error.ts";
 import { watch } from "#services/clients/kubernetes/watch.ts";
 
 export type HubKind = { group: string; version: string; kind: string; plural: string };
@@ -11,7 +12,8 @@ export type HubListener = {
   deleted(kind: HubKind, key: { namespace: string; name: string }): void;
   /** All objects of all kinds have been told; again after each new list of one of them. */
   synced(): void;
-  lost?(kind: HubKind, reason: string, againInMs: number): void;
+  /** `forbidden`: the account lacks the right to list or watch it; it is tried again all the same. */
+  lost?(kind: HubKind, reason: string, forbidden: boolean): void;
 };
 
 /** @param signal ends all watches */
@@ -42,7 +44,7 @@ export function followHub(client: KubeClient, kinds: HubKind[], listener: HubLis
         listed.add(kind);
         if (listed.size === kinds.length) listener.synced();
       },
-      lost: ({ message }, againInMs) => listener.lost?.(kind, message, againInMs),
+      lost: ({ message, detail = message, cause }) => listener.lost?.(kind, detail, isForbidden(cause)),
     }, signal);
   }
 }

@@ -1,6 +1,6 @@
 /** One live object, reduced to what drift and health need: a few hundred bytes, and nothing of its contents. */
-import { labels } from "#protocol/api/annotations.ts";
 import { appliedAtS, othersOf, ownershipOf, takenBy } from "#machines/rules/drift.ts";
+import { kustomizationApplier, type Applier } from "#machines/rules/applier.ts";
 import { health } from "#machines/rules/health.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
@@ -12,24 +12,29 @@ export type Managed = ManagedRecord;
 /**
  * @param whole the object came with spec and status; metadata alone tells only whether it exists and is being deleted
  * @param before what was known of it so far
+ * @param overridden managers whose fields an apply takes over
+ * @param applier in whose name the object was applied
  */
-export function reduce(object: KubeObject, { apiVersion, kind }: Resource, whole: boolean, nowMs: number, before?: Managed): Managed {
+export function reduce(
+  object: KubeObject, { apiVersion, kind }: Resource, whole: boolean, nowMs: number, before?: Managed, overridden?: readonly string[], applier: Applier = kustomizationApplier,
+): Managed {
   const { metadata } = object;
-  const owned = ownershipOf(metadata);
-  const others = othersOf(metadata.managedFields);
+  const owned = ownershipOf(metadata, overridden, applier);
+  const others = othersOf(metadata.managedFields, applier.manager);
   const { status, message } = whole ? health({ ...object, apiVersion, kind }, nowMs) : bareHealth(metadata.deletionTimestamp);
   return {
     uid: metadata.uid ?? "",
     resourceVersion: metadata.resourceVersion ?? "",
     generation: metadata.generation ?? 0,
     owned,
-    appliedAtS: appliedAtS(metadata.managedFields),
+    appliedAtS: appliedAtS(metadata.managedFields, applier.manager),
     by: intern(!before ? others.last : before.owned === owned ? before.by : takenBy({ last: before.by, mark: before.others }, others)),
     others: others.mark,
     status,
     message: intern(message),
-    owner: intern(`${metadata.labels?.[labels.ownerNamespace] ?? ""}/${metadata.labels?.[labels.ownerName] ?? ""}`),
+    owner: intern(`${metadata.labels?.[applier.owner.namespace] ?? ""}/${metadata.labels?.[applier.owner.name] ?? ""}`),
     deleting: metadata.deletionTimestamp !== undefined,
+    ...(applier.unit !== "kustomization" && { unit: applier.unit }),
   };
 }
 

@@ -9,6 +9,7 @@ import { cluster } from "../../test/kit/cluster.ts";
 import { apply } from "./apply.ts";
 import { systemClock } from "../store/clock.ts";
 import { ManagedView, type ManagedChange } from "../worker/feed/managed-view.ts";
+import { followHealth } from "../worker/follow-health.ts";
 import { watchManaged } from "./managed.ts";
 import type { ClusterHandle } from "./handle.ts";
 import type { AppliedTable } from "./apply.ts";
@@ -54,7 +55,9 @@ const unit = { kind: "kustomization", namespace: "any", name: "any" };
 const driftOf = (entries: InventoryEntry[]) => [...table.drifted(unit, entries)];
 const seen = (entries: InventoryEntry[]) =>
   eventually("the watch shows what was written", () => entries.every(({ id, owned }) => table.get(id)?.owned === owned));
-const wait = (ids: string[], timeoutMs = 60_000) => table.waitHealthy(ids, { timeoutMs, signal: bed.stop.signal });
+const wait = (ids: string[], timeoutMs = 60_000, mayBeGone = new Set<string>()) =>
+  followHealth(ids.map((id) => ({ id, v: "v1" })), { target: {}, timeoutMs, signal: bed.stop.signal, mayBeGone, foreign: [], failFast: true },
+    { clock: systemClock, managed: table, requests: { healthOf: () => assert.fail("a wait for these asks nothing") } });
 
 test("[AP33] our own writes are no drift, whenever their events come", async () => {
   const objects = Array.from({ length: 20 }, (_, i) => configMap(namespace, `own-${i}`, { round: "0" }));
@@ -72,13 +75,13 @@ test("[AP33] our own writes are no drift, whenever their events come", async () 
 test("[AP31] a changed, a removed and a vanished field are drift, a foreign one is not", async () => {
   const [entry] = await applyAll([configMap(namespace, "map", { a: "1", b: "2" })]) as [InventoryEntry];
   await seen([entry]);
-  const { metadata } = await bed.edit(mapPath("map"), { data: { foreign: "x" } });
+  const { metadata } = await bed.edit(mapPath("map"), { data: { foreign: "x" } }, "tuner");
   await eventually("the foreign field is seen", () => table.get(entry.id)?.resourceVersion === metadata.resourceVersion);
   assert.deepEqual(driftOf([entry]), []);
 
-  await bed.edit(mapPath("map"), { data: { a: "theirs" } });
+  await bed.edit(mapPath("map"), { data: { a: "theirs" } }, "tuner");
   await eventually("the change is seen", () => driftOf([entry]).length === 1);
-  assert.deepEqual(driftOf([entry]), [[entry.id, "kubectl-edit"]]);
+  assert.deepEqual(driftOf([entry]), [[entry.id, "tuner"]]);
 
   const [back] = await applyAll([configMap(namespace, "map", { a: "1", b: "2" })], []) as [InventoryEntry];
   await seen([back]);
@@ -86,6 +89,19 @@ test("[AP31] a changed, a removed and a vanished field are drift, a foreign one 
   await bed.edit(mapPath("map"), { data: { b: null } }, "sweeper");
   await eventually("the removal is seen", () => driftOf([back]).length === 1);
   assert.deepEqual(driftOf([back]), [[entry.id, ""]], "who removes a field leaves no trace");
+});
+
+test("[AP51] a field that is added by hand, and kubectl apply's mark, are drift", async () => {
+  const [entry] = await applyAll([configMap(namespace, "by-hand", { a: "1" })]) as [InventoryEntry];
+  await seen([entry]);
+  await bed.edit(mapPath("by-hand"), { data: { b: "theirs" } });
+  await eventually("the addition is seen", () => driftOf([entry]).length === 1);
+  assert.deepEqual(driftOf([entry]), [[entry.id, "kubectl-edit"]]);
+  const [back] = await applyAll([configMap(namespace, "by-hand", { a: "1" })], []) as [InventoryEntry];
+  await seen([back]);
+  assert.deepEqual([back.owned, driftOf([back])], [entry.owned, []]);
+  await bed.edit(mapPath("by-hand"), { metadata: { annotations: { "kubectl.kubernetes.io/last-applied-configuration": "{}" } } }, "tuner");
+  await eventually("the mark is seen", () => driftOf([back]).length === 1);
 });
 
 test("[AP31] a deleted object is drift, and so is one of the same name that somebody made", async () => {
@@ -148,6 +164,8 @@ test("[HL16] right after a write the object counts as in progress, whatever the 
 
 test("[HL14] a wait ends early at what has failed for good", async () => {
   const stuck = deployment(namespace, "stuck");
+  // No node takes its pods, or it might be healthy before it is stuck.
+  Object.assign((stuck["spec"] as { template: { spec: object } }).template.spec, { nodeSelector: { none: "such" } });
   const [entry] = await applyAll([stuck]) as [InventoryEntry];
   const conditions = [{ type: "Stalled", status: "True", reason: "No", message: "no image", lastTransitionTime: "2026-11-01T10:00:00Z" }];
   await bed.edit(`${deploymentPath("stuck")}/status`, { status: { conditions } }, "test");
@@ -161,13 +179,13 @@ test("[HL15] a wait whose time is over names what is missing", async () => {
   const missing = `${namespace}_nowhere_apps_Deployment`;
   await wait(entries.map(({ id }) => id));
   const fault = await wait([...entries.map(({ id }) => id), missing], 50).then(() => undefined, (error: { detail: string }) => error);
-  assert.match(fault?.detail ?? "", new RegExp(`^timeout waiting for: \\[Deployment/${namespace}/nowhere status: 'NotFound'\\]`));
+  assert.match(fault?.detail ?? "", new RegExp(`^health check failed after .*: timeout waiting for: \\[Deployment/${namespace}/nowhere status: 'NotFound'\\]`));
 });
 
 test("[HL17] a Job that may be removed after its end counts as done when it is gone", async () => {
   const id = `${namespace}_done_batch_Job`;
   await table.ensureEntries([{ id, v: "v1" }]);
-  await table.waitHealthy([id], { timeoutMs: 10_000, signal: bed.stop.signal, mayBeGone: new Set([id]) });
+  await wait([id], 10_000, new Set([id]));
   await assert.rejects(wait([id], 20), { code: "HealthCheckFailed" });
 });
 

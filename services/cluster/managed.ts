@@ -1,11 +1,11 @@
 /** Follows what stands in one cluster of all that was applied to it: one watch per kind in use, of objects that carry an owner's label. */
-import { labels } from "#protocol/api/annotations.ts";
 import { hasHealth } from "#machines/rules/health.ts";
 import { inventoryId, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
+import { KubeError } from "#services/clients/kubernetes/error.ts";
 import { watch } from "#services/clients/kubernetes/watch.ts";
 import { pathOf, type Resource } from "./discovery.ts";
-import type { ClusterHandle } from "./handle.ts";
+import { applierOf, type ClusterHandle } from "./handle.ts";
 import { reduce, type Managed } from "./managed-record.ts";
 
 export type ManagedListener = {
@@ -24,20 +24,37 @@ export type ManagedWatch = {
   follow(group: string, kind: string, version: string): void;
 };
 
-/** @param signal ends all watches */
-export function watchManaged({ client, discovery }: ClusterHandle, listener: ManagedListener, signal: AbortSignal, nowMs: () => number = Date.now): ManagedWatch {
+/**
+ * Objects of the handle's applier: of Kustomizations, or of Helm releases. A kind that may not be watched, or has more than `most` objects, is absent until it is followed again.
+ *
+ * @param signal ends all watches
+ */
+export function watchManaged(handle: ClusterHandle, listener: ManagedListener, signal: AbortSignal, nowMs: () => number = Date.now, most = Infinity): ManagedWatch {
+  const { client, discovery, settings } = handle;
+  const applier = applierOf(handle);
   const followed = new Set<string>();
+  /** By kind, and for as long as this goes on: whoever begins again is told what went meanwhile. */
+  const known = new Map<string, Map<string, Managed>>();
 
   const start = (resource: Resource) => {
     const { group, kind } = resource;
     const whole = hasHealth(group, kind);
-    const objects = new Map<string, Managed>();
-    const target = { path: pathOf(resource, { namespace: "", name: "" }), metadataOnly: !whole, labelSelector: labels.ownerName };
+    const objects = known.get(`${group}/${kind}`) ?? new Map<string, Managed>();
+    known.set(`${group}/${kind}`, objects);
+    const own = new AbortController();
+    const giveUp = () => {
+      own.abort();
+      followed.delete(`${group}/${kind}`);
+      listener.absent(group, kind);
+    };
+    const target = { path: pathOf(resource, { namespace: "", name: "" }), metadataOnly: !whole, labelSelector: applier.owner.name };
     void watch<KubeObject>(client, target, {
       upsert({ metadata, ...rest }) {
         const id = inventoryId({ namespace: metadata.namespace ?? "", name: metadata.name, group, kind });
+        if (own.signal.aborted) return;
         const before = objects.get(id);
-        const record = reduce({ ...rest, metadata }, resource, whole, nowMs(), before);
+        if (!before && objects.size >= most) return giveUp();
+        const record = reduce({ ...rest, metadata }, resource, whole, nowMs(), before, settings?.overriddenManagers, applier);
         objects.set(id, record);
         // A new list names what stands; only how long it has been in progress may have become another matter.
         const same = before?.uid === record.uid && before.resourceVersion === record.resourceVersion && before.status === record.status;
@@ -45,12 +62,15 @@ export function watchManaged({ client, discovery }: ClusterHandle, listener: Man
       },
       remove({ namespace, name }) {
         const id = inventoryId({ namespace, name, group, kind });
-        if (objects.delete(id)) listener.changed(id, undefined);
+        if (!own.signal.aborted && objects.delete(id)) listener.changed(id, undefined);
       },
       held: () => [...objects.keys()].map(parseInventoryId),
-      synced: () => listener.synced(group, kind),
-      lost: ({ message }) => listener.lost?.(group, kind, message),
-    }, signal);
+      synced: () => { if (!own.signal.aborted) listener.synced(group, kind); },
+      lost({ message, cause }) {
+        if (cause instanceof KubeError && cause.code === 403) giveUp();
+        else listener.lost?.(group, kind, message);
+      },
+    }, AbortSignal.any([signal, own.signal]));
   };
 
   const find = async (group: string, kind: string, version: string) => {

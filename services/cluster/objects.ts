@@ -1,6 +1,7 @@
-/** Writes to the hub's own objects: finalizers, status, events; and the one read of a Secret. */
+/** Writes to the hub's own objects: finalizers, status, events; and the reads of ConfigMaps and Secrets that they refer to. */
 import { randomBytes } from "node:crypto";
 import { apiVersionOf, displayName, type KubeObject } from "#machines/rules/inventory.ts";
+import { kindOf } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { KubeClient } from "#services/clients/kubernetes/client.ts";
 import { isConflict, isNotFound, KubeError } from "#services/clients/kubernetes/error.ts";
@@ -8,6 +9,10 @@ import { segment } from "./discovery.ts";
 import type { HubKind } from "./hub.ts";
 
 export type HubRef = HubKind & { namespace: string; name: string };
+
+/** An object whose data others use. */
+export type DataRef = { kind: "ConfigMap" | "Secret"; namespace: string; name: string };
+export type DataObject = { version: string; data: Record<string, Uint8Array> };
 
 /** The very version that was looked at; a later one answers with Fault ApplyConflict. */
 export type Precondition = { uid: string; resourceVersion: string };
@@ -43,13 +48,38 @@ export function patchStatus(
 export async function getSecret(
   client: KubeClient, namespace: string, name: string, signal?: AbortSignal,
 ): Promise<Record<string, Uint8Array>> {
-  const subject = `Secret/${namespace}/${name}`;
+  const found = await getData(client, { kind: "Secret", namespace, name }, signal);
+  if (!found) throw new Fault("SecretMissing", `Secret/${namespace}/${name}`, { detail: "not found" });
+  return found.data;
+}
+
+/** A ConfigMap or Secret; undefined when there is none. @throws Fault with what the server said */
+export async function getData(client: KubeClient, { kind, namespace, name }: DataRef, signal?: AbortSignal): Promise<DataObject | undefined> {
   try {
-    const path = `/api/v1/namespaces/${segment(namespace)}/secrets/${segment(name)}`;
-    const { body } = await client.request<{ data?: Record<string, string> }>({ method: "GET", path, signal });
-    return Object.fromEntries(Object.entries(body.data ?? {}).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+    const path = `/api/v1/namespaces/${segment(namespace)}/${kind === "Secret" ? "secrets" : "configmaps"}/${segment(name)}`;
+    const { body: { metadata, data = {} } } = await client.request<KubeObject & { data?: Record<string, string> }>({ method: "GET", path, signal });
+    const encoding = kind === "Secret" ? "base64" : "utf8";
+    return {
+      version: dataVersion(metadata),
+      data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, encoding)])),
+    };
   } catch (error) {
-    if (isNotFound(error)) throw new Fault("SecretMissing", subject, { detail: "not found" });
+    if (isNotFound(error)) return undefined;
+    throw refusal(error, `${kind}/${namespace}/${name}`);
+  }
+}
+
+/** Another one whenever the object is another one. Metadata alone gives it too. */
+export const dataVersion = ({ uid = "", resourceVersion = "" }: KubeObject["metadata"]): string => `${uid} ${resourceVersion}`;
+/** Names of the imagePullSecrets of a ServiceAccount. @throws Fault AccountMissing */
+export async function getPullSecretNames(client: KubeClient, namespace: string, name: string): Promise<string[]> {
+  const subject = `ServiceAccount/${namespace}/${name}`;
+  try {
+    const path = `/api/v1/namespaces/${segment(namespace)}/serviceaccounts/${segment(name)}`;
+    const { body } = await client.request<{ imagePullSecrets?: { name?: string }[] }>({ method: "GET", path });
+    return (body.imagePullSecrets ?? []).flatMap((reference) => (reference.name ? [reference.name] : []));
+  } catch (error) {
+    if (isNotFound(error)) throw new Fault("AccountMissing", subject, { detail: "not found" });
     throw refusal(error, subject);
   }
 }
@@ -71,7 +101,7 @@ export async function postEvent(
   client: KubeClient, ref: HubRef, object: Pick<KubeObject, "metadata">, notice: EventNotice, instance: string, context: WriteContext,
 ): Promise<void> {
   const now = new Date().toISOString().replace(/\.\d+Z$/, "Z");
-  const component = componentOf(ref.group);
+  const component = componentOf(ref);
   const annotations = Object.fromEntries(Object.entries(notice.metadata ?? {}).map(([key, value]) => [`${ref.group}/${key}`, value]));
   await client.request({
     method: "POST",
@@ -95,8 +125,8 @@ export async function postEvent(
   });
 }
 
-/** The controller that users know for a group. */
-export const componentOf = (group: string): string => `${group.split(".")[0] ?? ""}-controller`;
+/** The controller that users know for a kind. */
+const componentOf = ({ group, kind }: HubKind): string => kindOf(kind.toLowerCase())?.component ?? `${group.split(".")[0] ?? ""}-controller`;
 
 async function mergePatch(client: KubeClient, ref: HubRef, subresource: string, body: object, context: WriteContext): Promise<KubeObject> {
   const { group, version, plural, namespace, name } = ref;
@@ -104,8 +134,9 @@ async function mergePatch(client: KubeClient, ref: HubRef, subresource: string, 
     const answer = await client.request<KubeObject>({
       method: "PATCH",
       path: `/apis/${group}/${version}/namespaces/${segment(namespace)}/${plural}/${segment(name)}${subresource}`,
-      // Flux's own names: its patch helper writes status under `gotk-` and the controller's name.
-      query: { fieldManager: subresource ? `gotk-${componentOf(group)}` : componentOf(group) },
+      // Flux's own name for status and finalizers alike. Under the controller's own the finalizer of an object that another
+      // unit applies would be taken over, and removed.
+      query: { fieldManager: `gotk-${componentOf(ref)}` },
       contentType: "application/merge-patch+json",
       body,
       guard: context.guard, signal: context.signal, traceparent: context.traceparent,
@@ -119,7 +150,7 @@ async function mergePatch(client: KubeClient, ref: HubRef, subresource: string, 
   }
 }
 
-function refusal(error: unknown, subject: string): unknown {
+export function refusal(error: unknown, subject: string): unknown {
   if (!(error instanceof KubeError)) return error;
   const code = error.code === 403 ? "ObjectForbidden" : error.code === 422 || error.code === 400 ? "ObjectInvalid" : "ApplyFailed";
   return new Fault(code, subject, { detail: error.message, cause: error });

@@ -47,3 +47,9 @@ test("[AP4] a cluster-scoped object is sent without a namespace", () => {
   const object = { apiVersion: "v1", kind: "Namespace", metadata: { name: "x", namespace: "apps" } };
   assert.equal(payloadOf(object, owner, { namespaced: false }).metadata.namespace, undefined);
 });
+
+test("[AP47] an exported object's marks of earlier tools are not sent", () => {
+  const annotations = { "kubectl.kubernetes.io/last-applied-configuration": "{}", mine: "stays" };
+  const sent = payloadOf({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "x", namespace: "n", annotations, labels: { "fluxcd.io/sync-gc-mark": "y" } } }, owner);
+  assert.deepEqual([sent.metadata.annotations, sent.metadata.labels], [{ mine: "stays" }, labels]);
+});

@@ -1,19 +1,24 @@
 /** What is sent for a rendered object: as Flux normalises it, and with the labels of its owner (flux.md 2.6.5). */
 import { X509Certificate } from "node:crypto";
 import { groupOf, type KubeObject } from "#machines/rules/inventory.ts";
-import { ownerLabels, type Owner } from "#machines/rules/prune.ts";
+import { legacyKeys } from "#machines/rules/takeover.ts";
+import { kustomizationApplier, type Applier } from "#machines/rules/applier.ts";
+import type { Owner } from "#machines/rules/prune.ts";
 import type { Resource } from "./discovery.ts";
 
 /** Fields that only the server writes; in a manifest they come from an export of a live object and would be refused. */
 const serverFields = ["creationTimestamp", "managedFields", "uid", "resourceVersion", "generation", "selfLink", "deletionTimestamp"];
 
 /** A copy; the rendered object stays as it is. @param resource undefined while the cluster does not know the kind */
-export function payloadOf(object: KubeObject, owner: Owner, resource?: Pick<Resource, "namespaced">): KubeObject {
+export function payloadOf(object: KubeObject, owner: Owner, resource?: Pick<Resource, "namespaced">, applier: Applier = kustomizationApplier): KubeObject {
   // What a YAML alias shares is no longer shared in the copy, which is changed in place below.
   const copy = JSON.parse(JSON.stringify(object)) as KubeObject;
   if (resource?.namespaced === false) delete copy.metadata.namespace;
   for (const field of serverFields) delete copy.metadata[field];
-  copy.metadata.labels = { ...copy.metadata.labels, ...ownerLabels(owner) };
+  for (const field of ["annotations", "labels"] as const) for (const key of legacyKeys[field]) delete copy.metadata[field]?.[key];
+  const marks = applier.marks(owner);
+  for (const field of ["annotations", "labels"] as const)
+    if (Object.keys(marks[field]).length > 0) copy.metadata[field] = { ...copy.metadata[field], ...marks[field] };
   const kind = `${groupOf(copy.apiVersion)}/${copy.kind}`;
   if (kind === "apiextensions.k8s.io/CustomResourceDefinition") dropUnusableAuthority(copy);
   else delete copy["status"];

@@ -67,9 +67,9 @@ test("[AP27] an object that opts out between the look and the deletion stays", a
 
 test("[AP29] what may not be deleted stays in the inventory, with the server's words", async () => {
   const entries = await entriesOf(configMap(namespace, "forbidden"));
-  const headers = { "impersonate-user": "system:serviceaccount:default:nobody" };
+  const nobody = bed.client.as("system:serviceaccount:default:nobody");
   const client = { ...bed.client, request: <T>(request: Parameters<Bed["client"]["request"]>[0]) =>
-    bed.client.request<T>(request.method === "DELETE" ? { ...request, headers } : request) };
+    (request.method === "DELETE" ? nobody : bed.client).request<T>(request) };
   const report = await pruneAll(entries, { cluster: { ...bed.handle, client } });
   assert.deepEqual([report.left, report.deleted, report.fault?.code], [entries, [], "PruneFailed"]);
   assert.match(report.fault?.detail ?? "", /ConfigMap\/prune-\w+\/forbidden delete failed \(Forbidden\): .*cannot delete/);

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { InventoryEntry, PruneOutcome } from "#protocol/messages/kustomization.ts";
 import { displayName, parseInventoryId, type ObjectId } from "#machines/rules/inventory.ts";
 import { pruneWaves } from "#machines/rules/order.ts";
-import { pruneVerdict, type Owner } from "#machines/rules/prune.ts";
+import type { Owner } from "#machines/rules/prune.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { isConflict, isNotFound, KubeError } from "#services/clients/kubernetes/error.ts";
 import { pathOf, type Resource } from "./discovery.ts";
-import { metadataOnly, readMetadata, type ClusterHandle } from "./handle.ts";
+import { applierOf, metadataOnly, readMetadata, type ClusterHandle } from "./handle.ts";
 
 export type PruneCall = {
   cluster: ClusterHandle;
@@ -18,6 +18,8 @@ export type PruneCall = {
   entries: InventoryEntry[];
   /** What stands and is wanted: never deleted, by whatever name an entry calls it. */
   keep?: ReadonlySet<string> | undefined;
+  /** What becomes of objects that a deleted one owns; in the background when absent. */
+  propagation?: "Background" | "Foreground" | "Orphan";
   guard: () => void;
   signal: AbortSignal;
   traceparent?: (id: string) => string | undefined;
@@ -92,7 +94,7 @@ async function remove(call: PruneCall, entry: InventoryEntry, id: ObjectId, reso
   for (let tries = 1; ; tries++) {
     const live = await readMetadata(call.cluster, resource, id, call.signal);
     if (!live) return "missing";
-    if (pruneVerdict(live, call.owner) === "keep") return "skipped";
+    if (applierOf(call.cluster).verdict(live, call.owner) === "keep") return "skipped";
     if (live.deletionTimestamp) return "deleted"; // on its way out: only its finalizers are awaited
     try {
       await call.cluster.client.request({
@@ -100,7 +102,7 @@ async function remove(call: PruneCall, entry: InventoryEntry, id: ObjectId, reso
         path: pathOf(resource, id),
         accept: metadataOnly,
         body: {
-          apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: "Background",
+          apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: call.propagation ?? "Background",
           preconditions: { uid: live.uid, resourceVersion: live.resourceVersion },
         },
         guard: call.guard,

@@ -7,14 +7,16 @@ import { KubeError } from "#services/clients/kubernetes/error.ts";
 export type Step = "dry-run" | "apply" | "delete";
 
 /** Whatever was thrown, as a fault about this object. */
-export function refusalOf(error: unknown, object: KubeObject, step: Step): Fault {
+export function refusalOf(error: unknown, object: KubeObject, step: Step, isDecrypted = false): Fault {
   if (error instanceof Fault) return error.code === "KindUnknown" || error.code === "ObjectInvalid" ? about(error, object) : error;
   const subject = displayName(objectIdOf(object));
   if (!(error instanceof KubeError)) return Fault.from(error, subject);
-  const message = isSecret(object) ? masked(error, object) : error.message;
+  const isHidden = isDecrypted || isSecret(object);
+  const message = isSecret(object) ? masked(error, object) : isDecrypted ? withoutWords(error, object.kind) : error.message;
   if (error.code === 404) return notFound(error, object, message);
   const reason = error.reason ? ` (${error.reason})` : "";
-  return new Fault(codeOf(error), subject, { detail: `${step} failed${reason}: ${message}`, cause: masking(error, object) });
+  // An error's cause is printed by loggers: it must not carry what its message hides.
+  return new Fault(codeOf(error), subject, { detail: `${step} failed${reason}: ${message}`, ...(!isHidden && { cause: error }) });
 }
 
 const about = (fault: Fault, object: KubeObject) =>
@@ -50,14 +52,16 @@ export const isSecret = ({ apiVersion, kind }: Pick<KubeObject, "apiVersion" | "
 /** The server quotes the value it refuses: of a Secret only the names of fields are passed on. */
 function masked(error: KubeError, object: KubeObject): string {
   if (error.code !== 400 && error.code !== 422 && error.code !== 500) return hideValues(error.message, object);
-  const typed = /(\.[\w.[\]-]+: (?:expected \w+|field not declared in schema))/.exec(error.message)?.[1];
-  const fields = [...error.causes.map(({ field, reason }) => [field, reason].filter(Boolean).join(": ")), typed].filter(Boolean);
-  const message = fields.length > 0 ? `the server refused ${fields.join(", ")}` : "the server refused the Secret";
-  return hideValues(`${message}; its words are withheld, as they may quote the data`, object);
+  return hideValues(withoutWords(error, "Secret"), object);
 }
 
-// An error's cause is printed by loggers: it must not carry what its message hides.
-const masking = (error: KubeError, object: KubeObject) => (isSecret(object) ? undefined : error);
+/** Which fields, and nothing of what stands in them. */
+function withoutWords(error: KubeError, kind: string): string {
+  const typed = /(\.[\w.[\]-]+: (?:expected \w+|field not declared in schema))/.exec(error.message)?.[1];
+  const fields = [...error.causes.map(({ field, reason }) => [field, reason].filter(Boolean).join(": ")), typed].filter(Boolean);
+  const message = fields.length > 0 ? `the server refused ${fields.join(", ")}` : `the server refused the ${kind}`;
+  return `${message}; its words are withheld, as they may quote the data`;
+}
 
 function hideValues(message: string, object: KubeObject): string {
   let hidden = message;

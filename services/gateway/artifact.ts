@@ -13,7 +13,8 @@ export type OpenedArtifact = {
 export type OpenArtifact = (path: string) => Promise<OpenedArtifact | undefined>;
 
 const parts = {
-  kind: /^[a-z]{1,63}$/,
+  // The tags of an image are no artifact that anybody is to download: its registry may show them to some alone.
+  kind: /^(?!image)[a-z]{1,63}$/,
   namespace: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
   name: /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/,
   // A colon occurs in `sha256:<hex>.tar.gz`, "+" in chart versions. Two dots in a row occur in no file name of ours.

@@ -39,7 +39,7 @@ function gatewayWith(more: Partial<GatewayPorts> = {}) {
       byUnit: (unit) => (unit.split("/").length === 3 ? Promise.resolve([entry]) : Promise.reject(new RangeError(unit))),
       recent: () => Promise.resolve([entry, entry]),
     },
-    actors: () => Promise.resolve([{ id: "kustomization/b/b", state: "settled" }, { id: "gitrepository/a/a", state: "fetching" }]),
+    actors: () => Promise.resolve([{ id: "kustomization/b/b", state: "settled", worker: "w" }, { id: "gitrepository/a/a", state: "fetching", worker: "w" }]),
     workers: () => Promise.resolve([]),
     drain: () => Promise.resolve(),
     apiToken,
@@ -103,7 +103,7 @@ const escapes = [
   "/gitrepository/apps/podinfo/%2e%2e%5cx", "/gitrepository/%2e%2e/podinfo/a.tar.gz", "/gitrepository/apps/a..b/a.tar.gz",
   "/gitrepository/apps/podinfo/a%00.tar.gz", "/gitrepository/apps/podinfo/.hidden", "/gitrepository/apps/podinfo/a..tar.gz",
   "/Git/apps/podinfo/a", "/gitrepository/APPS/podinfo/a", "/gitrepository/apps/podinfo/%ff", "/gitrepository/apps/podinfo/%252e%252e",
-  "/gitrepository//podinfo/a", "/a/b/c/d/e", "/a/b/c", "/",
+  "/imagerepository/apps/shop/abc.json.gz", "/gitrepository//podinfo/a", "/a/b/c/d/e", "/a/b/c", "/",
 ];
 for (const path of escapes)
   test(`[GW3] ${path} -> 404 and the store is not asked`, async () => {
@@ -192,7 +192,7 @@ const api = [
   { path: "/api/v1/traces?unit=a/b/c&commit=4c1d", status: 400 },
   { path: `/api/v1/traces/${traceId}`, status: 200, holds: { traceId, spans: [span] } },
   { path: `/api/v1/traces/${traceId.replace("4", "5")}`, status: 404 },
-  { path: "/api/v1/actors", status: 200, holds: { actors: [{ id: "gitrepository/a/a", state: "fetching" }, { id: "kustomization/b/b", state: "settled" }] } },
+  { path: "/api/v1/actors", status: 200, holds: { actors: [{ id: "gitrepository/a/a", state: "fetching", worker: "w" }, { id: "kustomization/b/b", state: "settled", worker: "w" }] } },
   { path: "/api/v1/other", status: 404 },
   { path: "/api/v1/traces/a/b", status: 404 },
 ];

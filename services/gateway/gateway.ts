@@ -5,7 +5,8 @@
 import { Hono, type Context } from "hono";
 import { Fault, sentence } from "#protocol/errors/fault.ts";
 import type { TraceStore } from "#services/telemetry/trace-store.ts";
-import { actorRoutes, type ActorView } from "./actors.ts";
+import type { ActorView } from "#protocol/messages/fleet.ts";
+import { actorRoutes } from "./actors.ts";
 import { artifactRoute, type OpenArtifact } from "./artifact.ts";
 import { Refusal } from "./refusal.ts";
 import { bearerOf, sameSecret } from "./secrets.ts";

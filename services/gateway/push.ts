@@ -1,5 +1,6 @@
 /** What a Git server says when somebody pushed, as GitHub, GitLab, Gitea and Bitbucket say it, or plainly. */
 import { canonicalUrl } from "#protocol/trace/context.ts";
+import { pushedArtifacts } from "./push-image.ts";
 
 /** Which repository moved. A hint: the sources of these URLs are looked at, nothing in it is believed. */
 export type Push = {
@@ -31,7 +32,7 @@ export function parsePush(body: string, contentType: string): Push | undefined {
 /** An event that is not about a push (`ping`, an issue): nothing to do, and nothing wrong. */
 export function isOtherEvent(headers: Headers): boolean {
   const github = headers.get("x-github-event") ?? headers.get("x-gitea-event") ?? headers.get("x-forgejo-event");
-  if (github !== null) return !/^(push|create|delete)$/.test(github);
+  if (github !== null) return !/^(push|create|delete|registry_package|package)$/.test(github);
   const gitlab = headers.get("x-gitlab-event");
   if (gitlab !== null) return !/push/i.test(gitlab);
   const bitbucket = headers.get("x-event-key");
@@ -48,6 +49,7 @@ function urlsOf(payload: unknown): string[] {
     ...["git_http_url", "git_ssh_url", "web_url"].flatMap((name) => texts(payload, "project", name)),
     ...texts(payload, "repository", "links", "html", "href"),
     ...list(at(payload, "repository", "links", "clone")).flatMap((link) => texts(link, "href")),
+    ...pushedArtifacts((...path) => at(payload, ...path)),
   ];
   const urls = named
     .filter((url) => url.length <= longestUrl)
@@ -56,7 +58,7 @@ function urlsOf(payload: unknown): string[] {
   return [...new Set(urls.map(canonicalUrl))].slice(0, mostUrls);
 }
 
-const schemes = /^(https?|ssh|git):\/\/[^/]/i;
+const schemes = /^(https?|ssh|git|oci):\/\/[^/]/i;
 
 /** `git@host:owner/name.git` as the URL a source would carry. */
 const fromScp = (url: string): string => {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Hono } from "hono";
+import type { WorkerView } from "#protocol/messages/fleet.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { Refusal } from "./refusal.ts";
-import { workerRoutes, type WorkerView } from "./workers.ts";
+import { workerRoutes } from "./workers.ts";
 
 const worker = (name: string, more: Partial<WorkerView> = {}): WorkerView =>
-  ({ name, state: "ready", partitions: 512, actors: 7, loadMsPerMinute: 120, leaseAgeMs: 210, coordinator: false, capacity: 1, ...more });
+  ({ name, state: "ready", partitions: 512, actors: 7, loadMsPerMinute: 120, leaseAgeMs: 210, coordinator: false, capacity: 1, shard: "", ...more });
 
 function appWith(fails?: Error) {
   const told: [string, boolean][] = [];

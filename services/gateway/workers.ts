@@ -1,23 +1,8 @@
 /** `/api/v1/workers`: who shares the work, and asking one of them to hand its part over. */
 import type { Hono } from "hono";
 import * as z from "zod";
+import type { WorkerView } from "#protocol/messages/fleet.ts";
 import { Refusal } from "./refusal.ts";
-
-export type WorkerView = {
-  name: string;
-  /** `silent`: its heartbeat is overdue; it will be held for dead. */
-  state: "ready" | "draining" | "silent";
-  partitions: number;
-  actors: number;
-  /** Milliseconds of work per minute, measured. */
-  loadMsPerMinute: number;
-  /** Age of its last heartbeat. */
-  leaseAgeMs: number;
-  /** Whether it places the partitions. */
-  coordinator: boolean;
-  /** How much it can carry, beside the others. */
-  capacity: number;
-};
 
 export type WorkerPorts = {
   /** Every worker of the cell. */

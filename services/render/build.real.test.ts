@@ -46,6 +46,30 @@ for (const { what, file } of outside)
     assert.match(detail ?? "", /outside the source/);
   });
 
+/** A list of ten, ten times, as often as there are levels. */
+const bomb = (levels: number) => {
+  const names = Array.from({ length: levels }, (_, i) => `level${i}`);
+  return names.map((name, i) => `${name}: &${name} [${Array<string>(10).fill(i === 0 ? "x" : `*${names[i - 1]}`).join(", ")}]`).join("\n");
+};
+const bombs: { what: string; files: Files; spec?: { patches: { patch: string; target: { kind: string } }[] }; says: RegExp }[] = [
+  { what: "a manifest", files: { "a.yaml": `${configMap("a")}---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: bomb }\n${bomb(10)}\n` }, says: /a\.yaml.*aliases unfold to more than 200000 values/s },
+  { what: "a kustomization file", files: { "kustomization.yaml": `resources: [a.yaml]\n${bomb(10)}\n`, "a.yaml": configMap("a") }, says: /kustomization\.yaml.*aliases/s },
+  { what: "a patch of the object", files: { "a.yaml": configMap("a") }, spec: { patches: [{ patch: `data:\n${bomb(10).replaceAll(/^/gm, "  ")}\n`, target: { kind: "ConfigMap" } }] }, says: /spec\.patches\[0\].*aliases/s },
+  { what: "an alias within itself", files: { "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: &d { k: *d }\n" }, says: /a\.yaml.*alias/s },
+];
+for (const { what, files, spec, says } of bombs)
+  test(`[RN60] a few lines that unfold without end fail the build at once: ${what}`, async () => {
+    const { code, detail } = await failureOf(made, files, "", spec);
+    assert.equal(code, "BuildFailed");
+    assert.match(detail ?? "", says);
+  });
+
+test("[RN60] anchors and aliases that people write are unfolded", async () => {
+  const files = { "a.yaml": `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: &name a, labels: { app: *name } }\n${bomb(3)}\n` };
+  const [object] = await objectsOf(made, files, "");
+  assert.deepEqual([object?.metadata.name, ((object?.["level2"] ?? []) as unknown[][][]).flat(2).length], ["a", 1_000]);
+});
+
 const remote: { what: string; file: string; named: string; in?: string }[] = [
   {
     what: "a base by URL",
@@ -91,7 +115,7 @@ for (const { what, file, named } of remote)
     };
     const { code, detail } = await failureOf(made, files, "app");
     assert.equal(code, "BuildFailed");
-    assert.equal(detail, `base/kustomization.yaml: remote base "${named}" is not fetched: put it into the source`);
+    assert.equal(detail, `base/kustomization.yaml: remote base "${named}" is not fetched: put it into the source (workers fetch bases only with --allow-remote-bases, and never with --no-remote-bases or --tenancy locked)`);
   });
 
 test("[RN13] what is loaded by URL without being a base is not fetched either", async () => {

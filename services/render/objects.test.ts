@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
 import { parseJson } from "./json.ts";
-import { finish } from "./objects.ts";
+import { finish as finishBuilt } from "./objects.ts";
 
 const thing = (name: string, more = {}) => ({
   apiVersion: "example.com/v1",
@@ -10,6 +10,7 @@ const thing = (name: string, more = {}) => ({
   metadata: { name },
   ...more,
 });
+const finish = (built: readonly unknown[], ...more: [Parameters<typeof finishBuilt>[1], string]) => finishBuilt(built.map((value) => ({ value })), ...more);
 const names = (built: unknown[]) => finish(built, undefined, "app").map(({ object }) => object.metadata.name);
 
 test("[RN21] a list is its items", () =>

@@ -1,7 +1,6 @@
 /** From what kustomize built to what is applied: the steps Flux takes between the build and the API server. */
-import { hash } from "node:crypto";
 import { Fault } from "#protocol/errors/fault.ts";
-import { canonicalJson } from "./json.ts";
+import { digestOf } from "./decryption.ts";
 import { normalize } from "./normalize.ts";
 import type { KustomizeSpec } from "./spec.ts";
 
@@ -19,22 +18,28 @@ export type KubeObject = {
   [field: string]: unknown;
 };
 
-/** `digest`: sha256 in hex of the object's canonical JSON. */
-export type RenderedObject = { object: KubeObject; digest: string };
+/**
+ * `digest`: sha256 in hex of the object's canonical JSON; keyed where the object may hold values of Secrets, or decrypted data, which is
+ * then `secret`: no message may quote its values.
+ */
+export type RenderedObject = { object: KubeObject; digest: string; secret?: true };
+
+/** An object as it was built and decrypted; `digestKey`: for its digest, where that has to be keyed. */
+export type BuiltObject = { value: unknown; digestKey?: Uint8Array | undefined; decrypted?: boolean };
 
 /** @throws Fault BuildFailed for what is not a Kubernetes object, by its place in the build */
 export function finish(
-  built: readonly unknown[],
+  built: readonly BuiltObject[],
   metadata: KustomizeSpec["commonMetadata"],
   subject: string,
 ): RenderedObject[] {
   return built
-    .flatMap(listItems)
-    .map((value, index) => kubeObject(value, index, subject))
-    .filter((object) => !isKustomizeFile(object))
-    .map((object) => {
+    .flatMap(({ value, ...rest }) => listItems(value).map((item) => ({ item, ...rest })))
+    .map(({ item, ...rest }, index) => ({ object: kubeObject(item, index, subject), ...rest }))
+    .filter(({ object }) => !isKustomizeFile(object))
+    .map(({ object, digestKey, decrypted }) => {
       const normal = normalize(withMetadata(object, metadata));
-      return { object: normal, digest: hash("sha256", canonicalJson(normal)) };
+      return { object: normal, digest: digestOf(normal, digestKey), ...(decrypted && { secret: true as const }) };
     });
 }
 

@@ -30,6 +30,28 @@ test("[RN29] a build that takes too long ends, and others go on", async () => {
   assert.equal((await waiting).unchanged, false);
 });
 
+test("[RN69] a slow build holds up no other tenant", async () => {
+  const made = await renderer({ slowMs: 0, timeoutMs: 300_000 });
+  const done: string[] = [];
+  const build = async (name: string, files: Files, path = "") => {
+    await made.render({ tenant: name, artifact: await artifact(files), path, spec: {} }, signal);
+    done.push(name);
+  };
+  const endless = build("endless", doubling(40), "l40").catch(() => undefined);
+  await Promise.all(["one", "two"].map((name) => build(name, { "a.yaml": configMap(name) })));
+  assert.deepEqual(done.toSorted(), ["one", "two"]);
+  await made.close();
+  await endless;
+});
+
+test("[RN69] a thread that was lent and has gone is lent again", async () => {
+  const made = await renderer({ slowMs: 0, spareIdleMs: 0 });
+  const endless = made.render({ tenant: "slow", artifact: await artifact(doubling(40)), path: "l40", spec: {} }, signal).catch(() => undefined);
+  for (const name of ["one", "two", "three"]) await made.render({ tenant: name, artifact: await artifact({ "a.yaml": configMap(name) }), path: "", spec: {} }, signal);
+  await made.close();
+  await endless;
+});
+
 /** A few dozen times as much memory as the file is long, for a moment. */
 const large = (megabytes: number): Files => ({
   "kustomization.yaml": "configMapGenerator: [{name: g, files: [large.txt]}]\n",
@@ -76,6 +98,26 @@ for (const { what, file } of deep)
       );
     assert.equal((await made.render({ artifact: await small, path: "", spec: {} }, signal)).unchanged, false);
   });
+
+for (const { what, files } of [
+  { what: "components that include one another", files: {
+    "kustomization.yaml": "components: [a]\n",
+    "a/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\ncomponents: [../b]\n",
+    "b/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\ncomponents: [../a]\n",
+  } },
+  { what: "bases that include one another", files: { "kustomization.yaml": "resources: [a]\n", "a/kustomization.yaml": "resources: [../b]\n", "b/kustomization.yaml": "resources: [../a]\n" } },
+])
+  test(`[RN29] ${what} fail the build by name`, async () => {
+    await assert.rejects((await nesting).render({ artifact: await artifact(files), path: "", spec: {} }, signal), code("BuildFailed", "cycle"));
+  });
+
+test("[RN29] a document of 100 MB ends its own build at most, and others go on", async () => {
+  const made = await renderer({ timeoutMs: 20_000, memoryLimitBytes: 256 * 1024 * 1024 });
+  const big = await artifact({ "a.yaml": configMap("a", `{k: "${"x".repeat(100 * 1024 * 1024)}"}`) });
+  await assert.rejects(made.render({ artifact: big, path: "", spec: {} }, signal), (thrown) =>
+    thrown instanceof Fault && ["BuildFailed", "RenderTimeout", "ArtifactCorrupt"].includes(thrown.code));
+  assert.equal((await made.render({ artifact: await small, path: "", spec: {} }, signal)).unchanged, false);
+});
 
 test("[RN30] a module above its cap is replaced, and renders as before", async () => {
   const made = await renderer({ memoryLimitBytes: 256 * 1024 * 1024 });

@@ -7,6 +7,8 @@ export type ReadSet = {
   files: string[];
   /** Directories listed: the names in them count. */
   dirs: string[];
+  /** Remote bases, as they are written, and the commits they were at. Absent where there are none. */
+  bases?: { reference: string; commit: string }[];
 };
 
 /** sha256 in hex over what the tree holds at the places of the read set. The order of the places does not matter. */

@@ -148,3 +148,10 @@ test("[RN28] whatever is edited: what is skipped comes out the same, what was re
     { numRuns: 150 },
   );
 });
+
+test("[SW1] directories in or below which a file came, went or changed are named, up to the root", async () => {
+  const before = await artifact({ "a/x.yaml": "1", "a/deep/y.yaml": "1", "b/z.yaml": "1", "c/gone.yaml": "1" });
+  const after = await artifact({ "a/x.yaml": "1", "a/deep/y.yaml": "2", "b/z.yaml": "1", "d/new.yaml": "1" });
+  assert.deepEqual([...(await made.changedDirectories(before, after))].toSorted(), ["", "a", "a/deep", "c", "d"]);
+  assert.deepEqual([...(await made.changedDirectories(after, after))], []);
+});

@@ -9,6 +9,8 @@ export type KustomizeSpec = {
   ignoreMissingComponents?: boolean;
   commonMetadata?: { labels?: Record<string, string>; annotations?: Record<string, string> };
   buildMetadata?: string[];
+  /** Nothing to a build; but another one has to be applied, so that its key has to be another. */
+  ignore?: unknown[];
 };
 
 type Selector = {

@@ -1,5 +1,6 @@
 /** An artifact's files, unpacked in memory. */
 import { hash } from "node:crypto";
+import { posix } from "node:path";
 
 /** A tree that never changes. Paths are relative, with "/" between and without "./"; the root is "". */
 export class Tree {
@@ -37,6 +38,11 @@ export class Tree {
     return this.directories.has(path);
   }
 
+  /** Of all of them but the root. */
+  get directoryNames(): string[] {
+    return [...this.directories.keys()].filter((path) => path !== "");
+  }
+
   /** The names in a directory; undefined when there is no such directory. */
   list(path: string): readonly string[] | undefined {
     return this.directories.get(path);
@@ -48,8 +54,7 @@ export class Tree {
    */
   pack(digest: string): Uint8Array<ArrayBuffer> {
     const files = Array.from(this.files, ([path, { length: size }]) => ({ path, size }));
-    const directories = [...this.directories.keys()].filter((path) => path !== "");
-    const header = new TextEncoder().encode(JSON.stringify({ digest, files, directories }));
+    const header = new TextEncoder().encode(JSON.stringify({ digest, files, directories: this.directoryNames }));
     const packed = new Uint8Array(4 + header.length + this.sizeBytes);
     new DataView(packed.buffer).setUint32(0, header.length, true);
     packed.set(header, 4);
@@ -60,6 +65,11 @@ export class Tree {
     }
     return packed;
   }
+}
+
+/** Flux's path handling (securejoin): every form is relative to the root, and ".." does not lead out of it. */
+export function withinRoot(path: string): string {
+  return posix.join("/", path).replace(/^\/+|\/+$/g, "");
 }
 
 function addDirectory(names: Map<string, Set<string>>, path: string): void {

@@ -1,8 +1,10 @@
 /**
  * The world a WebAssembly module sees: WASI preview 1 with nothing in it. No files, no network; a clock that stands
- * still, dice that always fall the same, so that the same input gives the same output for ever.
+ * still, dice that always fall the same, so that the same input gives the same output for ever. A module whose output may not
+ * be foreseen (passwords, certificates) is given time and chance.
  */
 import { Buffer } from "node:buffer";
+import { randomFillSync } from "node:crypto";
 
 /** The module ended itself (a fatal error in Go): its instance is of no further use. */
 export class WasmExit extends Error {
@@ -20,9 +22,14 @@ export class Wasi {
   private output = Buffer.alloc(0);
   private nowNs = 0n;
   private dice = 0x9e3779b9;
+  private readonly chance: boolean;
 
-  /** @param settings what the module finds as its environment: settings of its language's runtime */
-  constructor(settings: Record<string, string>) {
+  /**
+   * @param settings what the module finds as its environment: settings of its language's runtime
+   * @param chance the time of day, and chance that nobody can foresee
+   */
+  constructor(settings: Record<string, string>, chance = false) {
+    this.chance = chance;
     const environment = Object.entries(settings).map(([name, value]) => Buffer.from(`${name}=${value}\0`));
     const known: Record<string, (...args: never[]) => number> = {
       args_sizes_get: (count: number, size: number) => this.words([count, 1], [size, programName.length]),
@@ -66,16 +73,20 @@ export class Wasi {
     return text;
   }
 
-  /** Wall time never moves. The monotonic clock does, a microsecond a look: Go's scheduler spins on one that stands. */
+  /** Wall time never moves, or is the machine's. The monotonic clock does, a microsecond a look: Go's scheduler spins on one that stands. */
   private time(clock: number, at: number): number {
     this.nowNs += 1_000n;
-    this.view().setBigUint64(at, clock === monotonic ? this.nowNs : wallNs, true);
+    this.view().setBigUint64(at, clock === monotonic ? this.nowNs : this.chance ? BigInt(Date.now()) * 1_000_000n : wallNs, true);
     return success;
   }
 
   /** xorshift32 from a fixed seed: map order and hash seeds, nothing that must be secret. */
   private random(at: number, size: number): number {
     const bytes = this.bytes();
+    if (this.chance) {
+      randomFillSync(bytes, at, size);
+      return success;
+    }
     for (let i = at; i < at + size; i++) {
       this.dice ^= this.dice << 13;
       this.dice ^= this.dice >>> 17;

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
+import { edits } from "./quick-kustomize.ts";
 import { buildWasm, findWasm } from "./wasm-file.ts";
 
-/** An empty cache folder, and a `go` that writes its output file when told to, and a line for every time it ran. */
+/** An empty cache folder, and a `go` that has the module to be edited, writes its output file when told to, and a line for every build. */
 async function machine(t: TestContext, go?: string) {
   const folder = await mkdtemp(join(tmpdir(), "render-"));
   t.after(() => rm(folder, { recursive: true }));
@@ -14,10 +15,16 @@ async function machine(t: TestContext, go?: string) {
   await writeFile(log, "");
   const bin = join(folder, "bin");
   await mkdir(bin);
+  for (const { file, before } of edits) {
+    const path = join(folder, "module", file);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, `${before}\n`, { flag: "a" });
+  }
+  const asked = `if [ "$1" = mod ]; then echo '{"Dir":"${join(folder, "module")}"}'; exit; fi`;
   if (go)
     await writeFile(
       join(bin, "go"),
-      `#!/bin/sh\necho built >> "${log}"\nfor last; do [ "$before" = -o ] && out=$last; before=$last; done\n${go}\n`,
+      `#!/bin/sh\n${asked}\necho built >> "${log}"\nfor last; do [ "$before" = -o ] && out=$last; before=$last; done\n${go}\n`,
       { mode: 0o755 },
     );
   const env = { XDG_CACHE_HOME: join(folder, "cache"), PATH: go ? `${bin}:/usr/bin:/bin` : bin, HOME: folder };
@@ -79,6 +86,13 @@ test("[RN36] a build that fails leaves no renderer, says why, and can be tried a
   await assert.rejects(findWasm(env), missing("not built yet"));
   await assert.rejects(buildWasm(silent, env), missing("no such module"));
   assert.equal(await builds(), 2);
+});
+
+test("[RN36] a kustomize that the edits do not fit is not built", async (t) => {
+  const { env, builds } = await machine(t, 'echo wasm > "$out"');
+  await writeFile(join(env.HOME, "module", "resmap/factory.go"), "package resmap\n");
+  await assert.rejects(buildWasm(silent, env), missing("factory.go is not as this release knows it"));
+  assert.equal(await builds(), 0);
 });
 
 test("[RN36] without Go, the message says so", async (t) => {

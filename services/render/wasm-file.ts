@@ -1,4 +1,4 @@
-/** Where the compiled renderer is, and how it comes to be: built once from wasm/, kept in the user's cache folder. */
+/** Where the compiled renderers are, and how they come to be: each built once from its wasm/, kept in the user's cache folder. */
 import { createHash, hash } from "node:crypto";
 import { spawn } from "node:child_process";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
@@ -7,24 +7,43 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Fault } from "#protocol/errors/fault.ts";
+import { editModules, goMissing, type Environment, type ModuleEdits } from "./edit-module.ts";
+import { quickKustomize } from "./quick-kustomize.ts";
 
 /** `key` stands for what the renderer does: another key, other results. */
 export type WasmFile = { path: string; key: string };
 
-type Environment = Record<string, string | undefined>;
+/** A renderer that is built from Go. */
+export type WasmProgram = {
+  /** For people: what is compiled. */
+  title: string;
+  /** Of its folder in the cache. */
+  name: string;
+  /** The environment variable that names a file to use instead. */
+  variable: string;
+  /** Its Go module. */
+  source: URL;
+  edits(): Promise<ModuleEdits[]>;
+};
+
+export const kustomizeProgram: WasmProgram = {
+  title: "kustomize", name: "render", variable: "FLOTILLA_RENDER_WASM",
+  source: new URL("./wasm/", import.meta.url),
+  edits: async () => [await quickKustomize()],
+};
 
 /**
- * FLOTILLA_RENDER_WASM names a file; without it, the one in the cache folder.
+ * The program's variable names a file; without it, the one in the cache folder.
  *
  * @throws Fault RendererMissing when there is none
  */
-export async function findWasm(env: Environment = process.env): Promise<WasmFile> {
-  const named = env["FLOTILLA_RENDER_WASM"];
+export async function findWasm(env: Environment = process.env, program: WasmProgram = kustomizeProgram): Promise<WasmFile> {
+  const named = env[program.variable];
   if (named) {
     const bytes = await readWasm(named);
     return { path: named, key: hash("sha256", bytes).slice(0, keyLength) };
   }
-  const { path, key } = await cachedWasm(env);
+  const { path, key } = await cachedWasm(env, program, await program.edits());
   if (!(await exists(path))) throw new Fault("RendererMissing", path, { detail: "not built yet" });
   return { path, key };
 }
@@ -34,34 +53,38 @@ export async function findWasm(env: Environment = process.env): Promise<WasmFile
  *
  * @throws Fault RendererMissing when Go is not installed or the build fails
  */
-export async function buildWasm(onProgress: (line: string) => void, env: Environment = process.env): Promise<WasmFile> {
-  const { path } = await cachedWasm(env);
-  if (!env["FLOTILLA_RENDER_WASM"] && !(await exists(path))) {
+export async function buildWasm(onProgress: (line: string) => void, env: Environment = process.env, program: WasmProgram = kustomizeProgram): Promise<WasmFile> {
+  const edits = await program.edits();
+  const { path } = await cachedWasm(env, program, edits);
+  if (!env[program.variable] && !(await exists(path))) {
     await mkdir(dirname(path), { recursive: true });
     await withLock(join(dirname(path), "lock"), onProgress, async () => {
       if (await exists(path)) return;
-      onProgress("building the renderer (kustomize to WebAssembly): about a minute, once");
-      const unfinished = `${path}.${process.pid}`;
+      onProgress(`building the renderer (${program.title} to WebAssembly): about a minute, once`);
+      const folder = `${path}.${process.pid}`;
       try {
-        await goBuild(unfinished, env);
+        await mkdir(folder, { recursive: true });
+        const unfinished = join(folder, "render.wasm");
+        const source = fileURLToPath(program.source);
+        await goBuild(source, unfinished, await editModules(source, folder, edits, env), env);
         await rename(unfinished, path);
       } finally {
-        await rm(unfinished, { force: true });
+        await rm(folder, { recursive: true, force: true });
       }
     });
   }
-  return findWasm(env);
+  return findWasm(env, program);
 }
 
 const keyLength = 16;
-const sourceFolder = fileURLToPath(new URL("./wasm/", import.meta.url));
 
-/** The key covers the Go sources and the pinned modules; go.mod's `go` line pins the version of the language. */
-async function cachedWasm(env: Environment): Promise<{ path: string; key: string }> {
-  const names = (await readdir(sourceFolder)).filter(
+/** The key covers the Go sources and the pinned modules with their edits; go.mod's `go` line pins the version of the language. */
+async function cachedWasm(env: Environment, { name: folder, source }: WasmProgram, edits: readonly ModuleEdits[]): Promise<{ path: string; key: string }> {
+  const sourceFolder = fileURLToPath(source);
+  const names = (await readdir(sourceFolder, { recursive: true })).filter(
     (name) => name === "go.mod" || name === "go.sum" || isSource(name),
   );
-  const digest = createHash("sha256");
+  const digest = createHash("sha256").update(`${JSON.stringify(edits.map(({ added, ...edit }) => ({ ...edit, added: [...added] })))}\0`);
   for (const name of names.sort())
     digest
       .update(`${name}\0`)
@@ -69,7 +92,7 @@ async function cachedWasm(env: Environment): Promise<{ path: string; key: string
       .update("\0");
   const key = digest.digest("hex").slice(0, keyLength);
   const cache = env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  return { path: join(cache, "flotilla", "render", key, "render.wasm"), key };
+  return { path: join(cache, "flotilla", folder, key, `${folder}.wasm`), key };
 }
 
 const isSource = (name: string) => name.endsWith(".go") && !name.endsWith("_test.go");
@@ -86,8 +109,8 @@ const exists = (path: string) =>
     () => false,
   );
 
-async function goBuild(output: string, env: Environment): Promise<void> {
-  const flags = ["-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", output, "."];
+async function goBuild(sourceFolder: string, output: string, modules: string, env: Environment): Promise<void> {
+  const flags = [`-modfile=${modules}`, "-buildmode=c-shared", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", output, "."];
   const child = spawn("go", ["build", ...flags], {
     cwd: sourceFolder,
     env: { ...env, GOOS: "wasip1", GOARCH: "wasm", GOWORK: "off" },
@@ -98,10 +121,7 @@ async function goBuild(output: string, env: Environment): Promise<void> {
   const ended = Promise.withResolvers<number | null>();
   child.on("error", ended.reject).on("close", ended.resolve);
   const code = await ended.promise.catch((cause: unknown) => {
-    throw new Fault("RendererMissing", "go", {
-      detail: "Go is needed to build the renderer: install Go 1.26 or later",
-      cause,
-    });
+    throw goMissing(cause);
   });
   if (code !== 0) throw new Fault("RendererMissing", "go build", { detail: said.trim() || `ended with ${code}` });
 }

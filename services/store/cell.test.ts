@@ -257,7 +257,7 @@ test("[OW1] a record of a former owner is refused, and the partition's fence tol
 test("[OW7] a record, what it tells others and whom it waits for are stored together or not at all", async () => {
   const { run, first, stream } = await owned();
   const source = { ...key, kind: "gitrepository" };
-  const well = watched(first.cell.commit({ key, record: record(1), hints: [{ to: other, kind: "artifact", body: { revision: "r1" } }], awaits: { add: [source], drop: [other] } }));
+  const well = watched(first.cell.commit({ key, record: record(1), hints: [{ to: other, kind: "artifact", body: { revision: "r1" } }], awaits: { add: [{ key: source }], drop: [other] } }));
   await run(10);
   assert.equal(well.state, "done");
   const { sequence = 0 } = stream.read(subject.snapshot(key)) ?? {};

@@ -4,7 +4,7 @@
  */
 import type { Act, Assignment, Own, Want } from "#machines/rules/coordination.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import { actorId, parseActorId, partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, parseActorId, partitionCount, partitionOf, placedAt, type ActorKey } from "#protocol/names/actor.ts";
 import { subject, type HintKind } from "#protocol/names/subject.ts";
 import { parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
 import { cellConfig, type OwnRecord } from "#protocol/records/cell.ts";
@@ -13,10 +13,12 @@ import { Committer, ownData, ownOf } from "./committer.ts";
 import { Gathered } from "./gathered.ts";
 import type { About, Heart } from "./heart.ts";
 import { parseJson } from "./json.ts";
+import { packed, unpacked } from "./packed.ts";
 import { LogError, type Log, type Message } from "./log.ts";
-import { Mail, type Delivered } from "./mail.ts";
+import { anyChange, Mail, type Delivered } from "./mail.ts";
 import { PartitionReader, type Contents } from "./partition-reader.ts";
 import { deathMark, Roster } from "./roster.ts";
+import { tombstoneTtlSeconds, Transfers } from "./transfers.ts";
 
 export type Hint = { to: ActorKey; kind: HintKind; body: unknown };
 
@@ -28,7 +30,7 @@ export type Write = {
   /** The record as JSON, where it is at hand. */
   text?: string;
   /** Actors it waits for from now on, and those it waits for no longer. */
-  awaits?: { add: ActorKey[]; drop: ActorKey[] };
+  awaits?: { add: { key: ActorKey; any?: boolean }[]; drop: ActorKey[] };
 };
 
 export type HeartCallbacks = { onLost(reason: string): void; stillOwns(): Promise<boolean> };
@@ -42,6 +44,8 @@ export type CellOptions = {
   startHeart(callbacks: HeartCallbacks): Heart;
   onOwn(partition: number, own: Own): void;
   onWant(partition: number, want: Want | undefined): void;
+  /** A key has a shard from now on. */
+  onShards?(): void;
   /** Another worker wrote the owner record of a partition of ours. */
   onFenced(partition: number, detail: string): void;
   onHint(hint: Delivered): void;
@@ -54,11 +58,12 @@ export type CellOptions = {
 };
 
 const hintTtlSeconds = 24 * 3600; // an undelivered hint older than this is repaired by the interval anyway
-const tombstoneTtlSeconds = 60;
 const assignmentsInBatch = 200;
 
 export class Cell {
   readonly roster: Roster;
+  /** Between home and shards. */
+  readonly transfers: Transfers;
   private readonly log: Log;
   private readonly options: CellOptions;
   private readonly committer: Committer;
@@ -78,11 +83,12 @@ export class Cell {
     this.log = log;
     this.options = options;
     this.roster = new Roster(log, {
-      worker, clock, onOwn: options.onOwn, onWant: options.onWant, onUnreadable: options.onUnreadable,
+      worker, clock, onOwn: options.onOwn, onWant: options.onWant, ...(options.onShards && { onShards: options.onShards }), onUnreadable: options.onUnreadable,
     });
     this.committer = new Committer(log, {
       worker, clock, onFenced: options.onFenced, ...(options.onCommit && { onCommit: options.onCommit }),
     });
+    this.transfers = new Transfers(log, this.committer, this.roster, (key) => this.read(key));
     this.mail = new Mail(log, {
       clock, isOurs: (partition) => this.receiving.has(partition), deliver: (hint) => this.deliver(hint), awaited: options.onAwaited, onUnreadable: options.onUnreadable,
     });
@@ -95,6 +101,7 @@ export class Cell {
   async join(): Promise<void> {
     await this.agree();
     await this.committer.insist(() => this.roster.start());
+    if (this.options.about.shard) await this.transfers.found(this.options.about.shard, () => this.see(subject.shards));
     this.heart.say(this.options.about);
     await this.heart.start(); // whoever finds our name in an owner record finds our heartbeat too
     this.mail.start();
@@ -109,11 +116,11 @@ export class Cell {
   /** Resolves once everything is durable; rejects when it never will be. */
   commit({ key, record, hints, text, awaits }: Write): Promise<void> {
     const snapshot: Message = record
-      ? { subject: subject.snapshot(key), data: text ?? JSON.stringify(record) }
+      ? { subject: subject.snapshot(key), data: packed(text ?? JSON.stringify(record)) }
       : { subject: subject.snapshot(key), data: "", ttlSeconds: tombstoneTtlSeconds };
     const waits = [
-      ...(awaits?.add ?? []).map((awaited): Message => ({ subject: subject.dependent(awaited, key), data: "1" })),
-      ...(awaits?.drop ?? []).map((awaited): Message => ({ subject: subject.dependent(awaited, key), data: "", ttlSeconds: tombstoneTtlSeconds })),
+      ...(awaits?.add ?? []).map(({ key: awaited, any }): Message => ({ subject: subject.dependent(awaited, placedAt(key)), data: any ? anyChange : "1" })),
+      ...(awaits?.drop ?? []).map((awaited): Message => ({ subject: subject.dependent(awaited, placedAt(key)), data: "", ttlSeconds: tombstoneTtlSeconds })),
     ];
     return this.committer.write([snapshot, ...waits, ...hints.map(message)], partitionOf(key));
   }
@@ -132,14 +139,20 @@ export class Cell {
     const stored = await this.log.read(subject.snapshot(key));
     if (!stored || stored.data === "") return undefined;
     try {
-      return parseActorRecord(parseJson(stored.data));
+      return parseActorRecord(unpacked(stored.data));
     } catch (cause) {
       throw new Fault("RecordUnreadable", actorId(key), { cause });
     }
   }
 
-  dependentsOf(awaited: ActorKey): ActorKey[] {
-    return this.mail.dependentsOf(awaited);
+  /** Who waits for it; `any`: of those alone who want to know of every change. */
+  dependentsOf(awaited: ActorKey, any = false): ActorKey[] {
+    return any ? this.mail.dependentsOf(awaited, anyChange) : this.mail.dependentsOf(awaited);
+  }
+
+  /** Ids of what is awaited in our partitions. */
+  awaited(): Iterable<string> {
+    return this.mail.awaited();
   }
 
   /** Call in the same tick as every write to the outside. @throws Fault LeaseLost */
@@ -203,7 +216,7 @@ export class Cell {
   openMail(partition: number, contents: Contents): void {
     const early = this.early.get(partition) ?? [];
     this.early.delete(partition);
-    this.mail.take(contents.mail, contents.dependents, this.committer.token(partition)?.sequence ?? 0);
+    this.mail.take(partition, contents, this.committer.token(partition)?.sequence ?? 0);
     for (const hint of early) this.options.onHint(hint);
   }
 

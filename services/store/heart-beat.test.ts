@@ -83,7 +83,7 @@ test("[NT11] a beat says what the worker last said of itself", async () => {
   const { heart, run, record } = await beating();
   heart.say({ capacity: 4, actors: 12, load: 3.5, draining: true, refuses: [7] });
   await run(500);
-  assert.deepEqual({ ...record(), beat: 0 }, { v: 1, worker: "w1", beat: 0, protocol: 1, capacity: 4, actors: 12, load: 3.5, draining: true, refuses: [7] });
+  assert.deepEqual({ ...record(), beat: 0 }, { v: 1, worker: "w1", beat: 0, protocol: 1, capacity: 4, actors: 12, load: 3.5, draining: true, refuses: [7], shard: "" });
 });
 
 const troubles: { name: string; fates: Fate[] }[] = [

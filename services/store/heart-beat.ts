@@ -137,7 +137,7 @@ class BeatingHeart implements Heart {
   }
 
   private message(): Message {
-    const record: MemberRecord = { v: 1, worker: this.options.worker, beat: ++this.beat, protocol: protocolVersion, ...this.about };
+    const record: MemberRecord = { v: 1, worker: this.options.worker, beat: ++this.beat, protocol: protocolVersion, shard: "", ...this.about };
     return { subject: this.name, data: JSON.stringify(record), ttlSeconds, expectLast: this.sequence };
   }
 

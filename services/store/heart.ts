@@ -5,7 +5,7 @@
 import type { MemberRecord } from "#protocol/records/cell.ts";
 
 /** What the worker says of itself with its next beat. */
-export type About = Pick<MemberRecord, "capacity" | "actors" | "load" | "draining" | "refuses">;
+export type About = Pick<MemberRecord, "capacity" | "actors" | "load" | "draining" | "refuses"> & Partial<Pick<MemberRecord, "shard">>;
 
 export type HeartState = {
   /** Monotonic ms until which the worker may act; 0: it may not. */

@@ -26,8 +26,8 @@ export interface Log {
   publishAll(messages: Message[]): Promise<number>;
   /** Newest message of a subject, read where it was written: sees every acknowledged write. */
   read(subject: string): Promise<Stored | undefined>;
-  /** Newest messages of all matching subjects, in order of sequence. */
-  scan(filter: string, fromSequence?: number): AsyncIterable<Stored>;
+  /** Newest messages of all matching subjects, in order of sequence; of several filters each in its own order. */
+  scan(filter: string | string[], fromSequence?: number): AsyncIterable<Stored>;
   /** Copies of what is stored from now on, as the server repeats them; may miss some. */
   listen(filter: string, receive: (stored: Stored) => void): () => void;
 }

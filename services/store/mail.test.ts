@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { subject } from "#protocol/names/subject.ts";
 import { memoryLog, MemoryStream } from "../../test/simulate/memory-log.ts";
 import { Process, VirtualTime } from "../../test/simulate/time.ts";
-import { addressees, Mail, type Delivered } from "./mail.ts";
+import { addressees, anyChange, Mail, type Delivered } from "./mail.ts";
 
 const unit = (name: string): ActorKey => ({ kind: "kustomization", namespace: "apps", name });
 const shop = unit("shop");
@@ -76,6 +76,34 @@ test("[OW6] a scan that fails is made again, from where the last one ended", asy
   assert.equal(hints.length, 1);
 });
 
+test("[OW6] what was taken is not taken again: by its live copy, by a scan, by a copy that comes later still", async () => {
+  const { run, way, hint, hints, mail, stream } = bench();
+  await run(100);
+  const stored = { subject: subject.mailbox(shop, "look"), data: "{}", headers: {} };
+  const before = stream.store([stored]);
+  mail.take(partitionOf(shop), { mail: [{ ...stored, sequence: before }], dependents: [] }, before);
+  for (const name of ["lost", "late"]) mail.take(partitionOf(unit(name)), { mail: [], dependents: [] }, before);
+  await run(6_000);
+  hint(shop);
+  way.copies = [undefined, 12_000];
+  hint(unit("lost"));
+  hint(unit("late"));
+  await run(20_000);
+  assert.deepEqual(hints.map(({ key }) => key.name), ["shop", "shop", "lost", "late"]);
+});
+
+test("[OW42] what was taken is taken again with its partition", async () => {
+  const { run, hint, hints, mail } = bench();
+  await run(100);
+  mail.take(partitionOf(shop), { mail: [], dependents: [] }, 0);
+  hint(shop);
+  await run(6_000);
+  mail.drop(partitionOf(shop), () => source);
+  mail.take(partitionOf(shop), { mail: [], dependents: [] }, 0);
+  await run(6_000);
+  assert.equal(hints.length, 2);
+});
+
 test("[OW42] what is not ours is not read; it is when its partition was taken, however far the scans have come", async () => {
   const { run, way, hint, hints, ours, mail } = bench();
   ours.clear();
@@ -86,7 +114,7 @@ test("[OW42] what is not ours is not read; it is when its partition was taken, h
   assert.deepEqual(hints, []);
   ours.add(partitionOf(shop));
   way.lagMs = 0;
-  mail.take([], [], taken); // a replica that showed the owner record, and nothing after it
+  mail.take(partitionOf(shop), { mail: [], dependents: [] }, taken); // a replica that showed the owner record, and nothing after it
   await run(6_000);
   assert.equal(hints.length, 1);
 });
@@ -151,7 +179,8 @@ test("[OW43] what was read when the partition was taken does not bring back who 
   await run(10);
   waits("a", false);
   await run(10);
-  mail.take([], [{ awaited: source, waiter: unit("a"), sequence, waits: true }, { awaited: source, waiter: unit("b"), sequence: 1, waits: true }], sequence);
+  const read = [{ awaited: source, waiter: unit("a"), sequence, word: "1" }, { awaited: source, waiter: unit("b"), sequence: 1, word: "1" }];
+  mail.take(partitionOf(source), { mail: [], dependents: read }, sequence);
   assert.deepEqual(dependents(), ["b"]);
 });
 
@@ -184,4 +213,21 @@ test("[RS16] who has mail that it has not seen is known before the mail is opene
   const records = [{ key: shop, record: record(5) }, { key: unit("late"), record: record(5) }, { key: unit("lost"), record: record(5) }];
   const mail = [letter(subject.mailbox(shop, "look"), 5), letter(subject.mailbox(unit("late"), "look"), 6), letter(subject.mailbox(unit("nobody"), "look"), 6), letter("fl.1.mbx.odd", 9)];
   assert.deepEqual([...addressees({ records, mail })], ["kustomization/apps/late"]);
+});
+
+test("[DP7] who wants to know of every change is told apart, and who changes its mind is heard again", async () => {
+  const { run, stream, mail, waiters } = bench();
+  await run(100);
+  const say = (waiter: string, word: string) => stream.store([{ subject: subject.dependent(shop, unit(waiter)), data: word }]);
+  say("a", "1");
+  say("b", anyChange);
+  await run(10);
+  const named = (word?: string) => mail.dependentsOf(shop, word).map(({ name }) => name).sort();
+  assert.deepEqual([named(), named(anyChange), [...mail.awaited()]], [["a", "b"], ["b"], [actorId(shop)]]);
+  say("a", anyChange);
+  await run(10);
+  assert.deepEqual([named(anyChange), waiters], [["a", "b"], ["a", "b", "a"]]);
+  for (const waiter of ["a", "b"]) say(waiter, "");
+  await run(10);
+  assert.deepEqual([named(), [...mail.awaited()]], [[], []]);
 });

@@ -21,8 +21,14 @@ const catchUpMs = 5_000;
 /** No copy comes later. */
 const latestMs = 60_000;
 
+/** What a waiter may say beside that it waits: it wants to know of every change, not only when the awaited is ready. */
+export const anyChange = "any";
+
 /** Who waits; or did, and until when that is remembered: an earlier copy may come later. */
-type Waiter = { key: ActorKey; sequence: number; gone: { untilMs: number } | null };
+type Waiter = { key: ActorKey; sequence: number; word: string; gone: { untilMs: number } | null };
+
+/** What of a partition's mail was delivered: everything up to a sequence, and what live copies brought after it. */
+type Heard = { upTo: number; since: Set<number> };
 
 /** Ids of the actors of a partition that have not taken all their mail. */
 export function addressees({ records, mail }: Pick<Contents, "records" | "mail">): Set<string> {
@@ -45,6 +51,8 @@ export class Mail {
   private readonly options: MailOptions;
   private readonly dependents = new Map<string, Map<string, Waiter>>();
   private readonly scanned = { mail: 0, dependents: 0 };
+  /** Of the partitions that were taken. */
+  private readonly heard = new Map<number, Heard>();
   private rewound = Infinity;
   private readonly cancels: (() => void)[] = [];
   private closed = false;
@@ -74,18 +82,28 @@ export class Mail {
    * What was read when its partition was taken: everything before its owner record, which stands at `sequence`. What came
    * after may have been scanned while it was nobody's mail here.
    */
-  take(mail: Stored[], dependents: (Dependent & { sequence: number; waits: boolean })[], sequence: number): void {
-    for (const each of dependents) this.set(each, each.sequence, each.waits);
+  take(partition: number, { mail, dependents }: Pick<Contents, "mail" | "dependents">, sequence: number): void {
+    for (const each of dependents) this.set(each, each.sequence, each.word);
+    const heard: Heard = { upTo: 0, since: new Set() };
+    this.heard.set(partition, heard);
     for (const stored of mail) this.open(stored);
+    heard.upTo = sequence;
     this.rewound = Math.min(this.rewound, sequence); // a scan may be under way: the next one begins there
   }
 
-  /** Everybody who waits for an actor of ours. */
-  dependentsOf(awaited: ActorKey): ActorKey[] {
-    return [...(this.dependents.get(actorId(awaited))?.values() ?? [])].flatMap(({ key, gone }) => (gone ? [] : [key]));
+  /** Everybody who waits for an actor or object of ours; `word`: with this word alone. */
+  dependentsOf(awaited: ActorKey, word?: string): ActorKey[] {
+    const waiters = this.dependents.get(actorId(awaited))?.values() ?? [];
+    return [...waiters].flatMap(({ key, gone, word: said }) => (gone || (word !== undefined && said !== word) ? [] : [key]));
+  }
+
+  /** Ids of everything that somebody waits for. */
+  *awaited(): Generator<string> {
+    for (const [id, waiters] of this.dependents) for (const { gone } of waiters.values()) if (!gone) { yield id; break; }
   }
 
   drop(partition: number, keyOf: (id: string) => ActorKey): void {
+    this.heard.delete(partition);
     for (const id of this.dependents.keys()) if (partitionOf(keyOf(id)) === partition) this.dependents.delete(id);
   }
 
@@ -98,10 +116,12 @@ export class Mail {
   private async catchUp(): Promise<void> {
     for (const area of ["mail", "dependents"] as const) this.scanned[area] = Math.min(this.scanned[area], this.rewound);
     this.rewound = Infinity;
+    const heard = [...this.heard.values()]; // of what is taken meanwhile, this scan sees a part
     for await (const stored of this.log.scan(subject.everyMailbox, this.scanned.mail + 1)) {
       this.scanned.mail = stored.sequence;
       this.open(stored);
     }
+    for (const each of heard) hearUpTo(each, this.scanned.mail);
     for await (const stored of this.log.scan(subject.everyDependent, this.scanned.dependents + 1)) {
       this.scanned.dependents = stored.sequence;
       this.note(stored, true);
@@ -110,7 +130,11 @@ export class Mail {
   }
 
   private open(stored: Stored): void {
-    if (this.closed || !this.options.isOurs(partitionOfSubject(stored.subject) ?? -1)) return;
+    const partition = partitionOfSubject(stored.subject) ?? -1;
+    if (this.closed || stored.data === "" || !this.options.isOurs(partition)) return; // empty: it was taken out
+    const heard = this.heard.get(partition);
+    if (heard && (stored.sequence <= heard.upTo || heard.since.has(stored.sequence))) return;
+    heard?.since.add(stored.sequence);
     this.reading(stored, () => {
       const { key, hint } = parseMailbox(stored.subject);
       this.options.deliver({ key, kind: hint, body: JSON.parse(stored.data), seq: stored.sequence });
@@ -121,20 +145,21 @@ export class Mail {
     if (this.closed || !this.options.isOurs(partitionOfSubject(stored.subject) ?? -1)) return;
     this.reading(stored, () => {
       const { awaited, waiter } = parseDependent(stored.subject);
-      const isNew = this.set({ awaited, waiter }, stored.sequence, stored.data !== "");
+      const isNew = this.set({ awaited, waiter }, stored.sequence, stored.data);
       if (isNew) this.options.awaited(awaited, waiter, scanned);
     });
   }
 
   /** Whether it waits, and did not before. */
-  private set({ awaited, waiter }: Dependent, sequence: number, waits: boolean): boolean {
+  private set({ awaited, waiter }: Dependent, sequence: number, word: string): boolean {
+    const waits = word !== "";
     const id = actorId(awaited);
     const waiters = this.dependents.get(id) ?? new Map<string, Waiter>();
     const known = waiters.get(actorId(waiter));
     if (known && known.sequence >= sequence) return false;
     const gone = waits ? null : { untilMs: this.options.clock.monoMs() + latestMs };
-    this.dependents.set(id, waiters.set(actorId(waiter), { key: waiter, sequence, gone }));
-    return waits && (!known || known.gone !== null);
+    this.dependents.set(id, waiters.set(actorId(waiter), { key: waiter, sequence, word, gone }));
+    return waits && (!known || known.gone !== null || known.word !== word);
   }
 
   private forget(): void {
@@ -153,4 +178,9 @@ export class Mail {
       this.options.onUnreadable(name.replace(`${republishPrefix}.`, "fl."), thrown instanceof Error ? thrown.message : String(thrown));
     }
   }
+}
+
+function hearUpTo(heard: Heard, sequence: number): void {
+  heard.upTo = Math.max(heard.upTo, sequence);
+  for (const each of heard.since) if (each <= heard.upTo) heard.since.delete(each);
 }

@@ -1,42 +1,25 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
-import { join } from "node:path";
 import test, { after, before } from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
-import { eventually } from "../../deploy/local/eventually.ts";
-import { freePorts } from "../../deploy/local/free-ports.ts";
 import { startNats, type Nats } from "../../deploy/local/nats.ts";
-import { startChild, type Child } from "../../deploy/local/processes.ts";
-import { tool } from "../../deploy/local/tools.ts";
 import { scratchFolder } from "../../test/kit/cluster.ts";
+import { startConfigured, type ConfiguredNats } from "../../test/kit/nats-configured.ts";
 import { checkDurability } from "./nats-check.ts";
 import { connectNats, showNats } from "./nats-connect.ts";
 
 const secret = `p@ss:w/rd%${randomBytes(4).toString("hex")}`;
 
 /** One server with accounts: one with JetStream, one without, and a user who may not use it. It writes to disk now and then. */
-let child: Child;
+let accounts: ConfiguredNats;
 let [url, monitorUrl] = ["", ""];
 /** One without JetStream at all. */
-let bare: Child;
-let bareUrl = "";
+let bare: ConfiguredNats;
 let other: Nats;
 
-async function start(name: string, configuration: object): Promise<{ child: Child; url: string; monitorUrl: string }> {
-  const dir = scratchFolder();
-  const { client, monitor } = await freePorts("client", "monitor");
-  const listen = { listen: `127.0.0.1:${client}`, http: `127.0.0.1:${monitor}`, server_name: name };
-  await writeFile(join(dir, "nats.conf"), JSON.stringify({ ...listen, ...configuration }));
-  const started = startChild({ name, command: await tool("nats-server"), args: ["-c", join(dir, "nats.conf")], logFile: join(dir, "nats.log"), cwd: dir });
-  const at = `http://127.0.0.1:${monitor}`;
-  await eventually(`${name} serves`, async () => (await fetch(`${at}/healthz`)).ok);
-  return { child: started, url: `127.0.0.1:${client}`, monitorUrl: at };
-}
-
 before(async () => {
-  ({ child, url, monitorUrl } = await start("accounts", {
+  accounts = await startConfigured("accounts", {
     accounts: {
       WITH: {
         jetstream: "enabled",
@@ -44,14 +27,15 @@ before(async () => {
       },
       WITHOUT: { users: [{ user: "plain", password: secret }] },
     },
-    jetstream: { store_dir: join(scratchFolder(), "jetstream") },
-  }));
-  ({ child: bare, url: bareUrl } = await start("bare", {}));
+    jetstream: {},
+  });
+  ({ url, monitorUrl } = accounts);
+  bare = await startConfigured("bare", {});
   other = await startNats({ dir: scratchFolder() });
 });
 
 after(async () => {
-  await Promise.all([child.stop(), bare.stop(), other.stop()]);
+  await Promise.all([accounts.stop(), bare.stop(), other.stop()]);
 });
 
 const as = (user: string, password = secret) => `nats://${user}:${encodeURIComponent(password)}@${url}`;
@@ -69,7 +53,7 @@ const refusals: { name: string; address: () => string; reason: RegExp }[] = [
   { name: "no credentials", address: () => `nats://${url}`, reason: /refused the credentials/ },
   { name: "nobody there", address: () => "nats://user:wrong-password@127.0.0.1:1", reason: /no server can be reached/ },
   { name: "an account without JetStream", address: () => as("plain"), reason: /JetStream is not enabled for this account/ },
-  { name: "a server without JetStream", address: () => `nats://${bareUrl}`, reason: /JetStream is not enabled on this server/ },
+  { name: "a server without JetStream", address: () => `nats://${bare.url}`, reason: /JetStream is not enabled on this server/ },
   { name: "no permission for JetStream", address: () => as("denied"), reason: /do not allow JetStream/ },
 ];
 for (const { name, address, reason } of refusals)
@@ -111,13 +95,13 @@ test("[NT32] a server that acknowledges before it writes to disk is found out; o
 });
 
 test("[NT32] one that writes first is ok; the monitoring of another NATS says nothing", async () => {
-  const safe = await start("safe", { jetstream: { store_dir: join(scratchFolder(), "jetstream"), sync_interval: "always" } });
+  const safe = await startConfigured("safe", { jetstream: { sync_interval: "always" } });
   const connection = await connectNats({ url: safe.url, name: "test" });
   try {
     assert.equal((await checkDurability(connection, safe.monitorUrl)).is, "ok");
     assert.equal((await checkDurability(connection, `${safe.monitorUrl}, ${monitorUrl}`)).is, "unknown");
   } finally {
     await connection.close();
-    await safe.child.stop();
+    await safe.stop();
   }
 });

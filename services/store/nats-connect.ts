@@ -3,14 +3,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import { JetStreamApiError, jetstreamManager } from "@nats-io/jetstream";
 import { connect, errors, type ConnectionOptions, type NatsConnection } from "nats";
 import { Fault } from "#protocol/errors/fault.ts";
+import { authenticatorOf, tlsOf, type NatsFiles } from "./nats-credentials.ts";
 
 /** Can be handed to a thread. */
 export type NatsAddress = {
-  /** `nats://host:port`, several with commas between; with `token@` or `user:password@` before the host. */
+  /** `nats://host:port`, or `tls://` to speak no other way; several with commas between; with `token@` or `user:password@` before the host. */
   url: string;
   /** By which NATS knows this client. */
   name: string;
   token?: string;
+  files?: NatsFiles;
 };
 
 const connectTimeoutMs = 5_000;
@@ -21,15 +23,16 @@ const retryMs = 200;
 /**
  * A connection that comes back by itself for ever, to a NATS with JetStream.
  *
- * @throws Fault NatsUnreachable: nobody there, wrong credentials, or no JetStream; `detail` says which
+ * @throws Fault NatsUnreachable: nobody there, wrong credentials, or no JetStream; `detail` says which. NatsFileUnusable: before anything is tried
  */
 export async function connectNats(address: NatsAddress): Promise<NatsConnection> {
   const shown = showNats(address.url);
+  const options = connectionOptions(address);
   let connection: NatsConnection;
   try {
-    connection = await connect(connectionOptions(address));
+    connection = await connect(options);
   } catch (cause) {
-    throw new Fault("NatsUnreachable", shown, { detail: whyNot(cause), cause });
+    throw new Fault("NatsUnreachable", shown, { detail: whyNot(cause, options.tls !== undefined), cause });
   }
   try {
     await requireJetStream(connection, shown);
@@ -40,11 +43,16 @@ export async function connectNats(address: NatsAddress): Promise<NatsConnection>
   }
 }
 
-export function connectionOptions({ url, name, token }: NatsAddress): ConnectionOptions {
-  const servers = url.split(",").map((each) => each.trim()).filter((each) => each !== "");
+function connectionOptions({ url, name, token, files = {} }: NatsAddress): ConnectionOptions {
+  const given = url.split(",").map((each) => each.trim()).filter((each) => each !== "");
+  const servers = given.map(withoutUserinfo);
+  const authenticator = authenticatorOf(files);
+  const tls = tlsOf(servers, files);
   return {
-    servers: servers.map(withoutUserinfo), name, ...(servers.map(credentialsOf).find((found) => found !== undefined)), ...(token && { token }),
-    timeout: connectTimeoutMs, maxReconnectAttempts: -1, reconnectTimeWait: 100, pingInterval: 2_000, maxPingOut: 2,
+    servers, name, ...(given.map(credentialsOf).find((found) => found !== undefined)), ...(token && { token }), ...(authenticator && { authenticator }), ...(tls && { tls }),
+    timeout: connectTimeoutMs, maxReconnectAttempts: -1, reconnectTimeWait: 100, reconnectJitterTLS: 100, pingInterval: 2_000, maxPingOut: 2,
+    ignoreAuthErrorAbort: true, // credentials that ran out are renewed
+    noAsyncTraces: true, // a stack kept for every request costs a twentieth of the processor under load
   };
 }
 
@@ -71,16 +79,29 @@ function decoded(text: string): string {
   }
 }
 
-function whyNot(thrown: unknown): string {
+function whyNot(thrown: unknown, overTls: boolean): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   if (isAuthorization(thrown)) return `the server refused the credentials: ${text}`;
-  return `no server can be reached: ${text}`;
+  // A server that refuses a client's certificate only hangs up.
+  if (overTls && isTimeout(thrown)) return "no answer over TLS: the server may want a certificate that it trusts (--nats-cert, --nats-key), or TLS from the first byte";
+  const code = String((thrown as NodeJS.ErrnoException | undefined)?.code ?? "");
+  const [, reason] = tlsReasons.find(([pattern]) => pattern.test(code) || pattern.test(text)) ?? [];
+  return reason ? `${reason}: ${text}` : `no server can be reached: ${text}`;
 }
+
+const tlsReasons = [
+  [/SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/, "the server's certificate is signed by nobody we trust; name its authority with --nats-ca"],
+  [/ALTNAME_INVALID/, "the server's certificate is for another name"],
+  [/CERT_HAS_EXPIRED|CERT_NOT_YET_VALID/, "the server's certificate is not valid now"],
+  [/does not support 'tls'/, "TLS is asked for"],
+] as const;
 
 function isAuthorization(thrown: unknown): boolean {
   const causes = [thrown, thrown instanceof Error ? thrown.cause : undefined];
   return causes.some((cause) => cause instanceof errors.AuthorizationError || cause instanceof errors.UserAuthenticationExpiredError);
 }
+
+const isTimeout = (thrown: unknown): boolean => thrown instanceof errors.TimeoutError || (thrown instanceof Error && thrown.message === "timeout");
 
 /** Waits for an election to end; a server or an account without JetStream is told at once. */
 async function requireJetStream(connection: NatsConnection, shown: string): Promise<void> {

@@ -52,6 +52,8 @@ class NatsLog implements Log {
   private readonly jsm: JetStreamManager;
   private readonly stream: string;
   private readonly mostBytes: number;
+  /** As many as the server answered for last. */
+  private filtersAtOnce = 64;
 
   constructor(connection: NatsConnection, jsm: JetStreamManager, stream: string, mostBytes: number) {
     this.connection = connection;
@@ -98,9 +100,36 @@ class NatsLog implements Log {
     return found ? { subject: found.subject, sequence: found.seq, data: found.string(), headers: plain(found.header) } : undefined;
   }
 
-  async *scan(filter: string, fromSequence = 1): AsyncIterable<Stored> {
+  async *scan(filter: string | string[], fromSequence = 1): AsyncIterable<Stored> {
+    if (typeof filter !== "string") yield* this.newest(filter, fromSequence);
+    else if (isOfOnePartition(filter)) yield* this.newest([filter], fromSequence);
+    else yield* this.pages({ next_by_subj: filter }, fromSequence);
+  }
+
+  /**
+   * By the server's index of subjects, where a scan reads every message of the stream to see whether its subject matches:
+   * a thousand partitions of many units would take minutes. It answers for 1,024 subjects at most.
+   */
+  private async *newest(filters: string[], fromSequence: number): AsyncIterable<Stored> {
+    for (let at = 0; at < filters.length; ) {
+      const some = filters.slice(at, at + this.filtersAtOnce);
+      try {
+        yield* this.pages({ multi_last: some }, fromSequence);
+      } catch (thrown) {
+        if (!(thrown instanceof TooMany)) throw thrown;
+        if (some.length > 1) {
+          this.filtersAtOnce = Math.ceil(some.length / 2);
+          continue;
+        }
+        yield* this.pages({ next_by_subj: some[0] ?? "" }, fromSequence);
+      }
+      at += some.length;
+    }
+  }
+
+  private async *pages(wanted: { next_by_subj: string } | { multi_last: string[] }, fromSequence: number): AsyncIterable<Stored> {
     for (let next = fromSequence; ; ) {
-      const { found, pending } = await this.batch(filter, next);
+      const { found, pending } = await this.page(wanted, next);
       yield* found;
       const last = found.at(-1);
       if (!last || pending === 0) return;
@@ -112,14 +141,24 @@ class NatsLog implements Log {
    * A batched direct get (ADR-31), spoken by hand: the client's own leaves a subscription behind at every call, and waits
    * for ever when the connection breaks in the middle.
    */
-  private batch(filter: string, fromSequence: number): Promise<{ found: Stored[]; pending: number }> {
+  private page(wanted: { next_by_subj: string } | { multi_last: string[] }, fromSequence: number): Promise<{ found: Stored[]; pending: number }> {
     const { promise, resolve, reject } = Promise.withResolvers<{ found: Stored[]; pending: number }>();
     const found: Stored[] = [];
-    const timer = setTimeout(() => reject(new LogError("unknown", `scan of ${filter}: no more answers`)), timeoutMs);
+    const what = `scan of ${"multi_last" in wanted ? wanted.multi_last.join(" ") : wanted.next_by_subj}`;
+    let heard = 0;
+    // After a long turn of the event loop timers come first, though the answer may be there: it is looked at before giving up.
+    const timer = setTimeout(() => {
+      const before = heard;
+      setImmediate(() => {
+        if (heard > before) timer.refresh();
+        else reject(new LogError("unknown", `${what}: no more answers`));
+      });
+    }, timeoutMs);
     const inbox = createInbox();
     const subscription = this.connection.subscribe(inbox, {
       callback: (error, message) => {
         if (error) return reject(logError(error));
+        heard++;
         const said = message.headers;
         const header = (name: string) => said?.get(name) ?? "";
         switch (said?.code) {
@@ -127,16 +166,18 @@ class NatsLog implements Log {
             return resolve({ found, pending: Number(header("Nats-Num-Pending")) });
           case nothingFound:
             return resolve({ found, pending: 0 });
+          case tooMany:
+            return reject(new TooMany(what));
           case 0:
             found.push({ subject: header("Nats-Subject"), sequence: Number(header("Nats-Sequence")), data: message.string(), headers: plain(said) });
             timer.refresh();
             return;
           default:
-            return reject(new LogError(said?.code === nobodyThere ? "busy" : "refused", `scan of ${filter}: ${said?.description ?? "no headers"}`));
+            return reject(new LogError(said?.code === nobodyThere ? "busy" : "refused", `${what}: ${said?.description ?? "no headers"}`));
         }
       },
     });
-    const query = { seq: fromSequence, next_by_subj: filter, batch: scanBatch, max_bytes: scanBytes };
+    const query = { seq: fromSequence, ...wanted, batch: scanBatch, max_bytes: scanBytes };
     try {
       this.connection.publish(`$JS.API.DIRECT.GET.${this.stream}`, JSON.stringify(query), { reply: inbox });
     } catch (thrown) {
@@ -187,6 +228,11 @@ class NatsLog implements Log {
   }
 }
 
+/** The filters match more subjects than the server answers for at once. */
+class TooMany extends Error {}
+
+const isOfOnePartition = (filter: string): boolean => /^fl\.\d+\./.test(filter);
+
 function headersOf({ fence, expectLast, ttlSeconds, headers: given }: Message): MsgHdrs {
   const made = headers();
   for (const [name, value] of Object.entries(given ?? {})) made.set(name, value);
@@ -209,6 +255,7 @@ const noMessage = 10_037;
 // Status codes of a direct get's answers.
 const endOfBatch = 204;
 const nothingFound = 404;
+const tooMany = 413;
 const nobodyThere = 503;
 
 function plain(from: MsgHdrs | undefined): Record<string, string> {

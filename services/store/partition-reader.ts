@@ -3,19 +3,23 @@
  * that has it. A replica that lags may lack the last writes of the owner before; one that shows our own owner record has
  * them all (ownership.md 7.6).
  */
-import { actorId, partitionCount, type ActorKey } from "#protocol/names/actor.ts";
-import { areaOf, isSnapshot, parseDependent, parseSnapshot, partitionOfSubject, subject, type Dependent } from "#protocol/names/subject.ts";
+import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import { areaOf, isSnapshot, parseDependent, parseHome, parseSnapshot, partitionOfSubject, subject, type Dependent } from "#protocol/names/subject.ts";
+import { homeRecord } from "#protocol/records/cell.ts";
 import { parseActorRecord, recordVersion, type ActorRecord } from "#protocol/records/actor.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import { sleep, type Clock } from "./clock.ts";
 import { parseJson } from "./json.ts";
 import { LogError, type Log, type Stored } from "./log.ts";
+import { unpacked } from "./packed.ts";
 
 export type Contents = {
   records: { key: ActorKey; record: ActorRecord }[];
   /** Records that could not be read, each with what is wrong. */
   damaged: { key: ActorKey; damage: string }[];
-  dependents: (Dependent & { sequence: number; waits: boolean })[];
+  dependents: (Dependent & { sequence: number; word: string })[];
+  /** Actors that are not at home, and in which shard they are. */
+  away: { key: ActorKey; shard: number }[];
   /** What lies in mailboxes. */
   mail: Stored[];
 };
@@ -26,8 +30,6 @@ type Reading = { next: number; newest: Newest; ownSequence: number; beganMs: num
 const retryMs = 50;
 /** What was read earlier is read again: what was over since then may have left nothing behind to say so. */
 const oldMs = 30_000;
-/** From so many partitions on, one scan of everything is cheaper than one of each. */
-const manyPartitions = partitionCount / 4;
 const scansAtATime = 32;
 
 export class PartitionReader {
@@ -45,7 +47,7 @@ export class PartitionReader {
 
   /** Reads what there is, so that little is left to read later. @throws Fault RecordTooNew: better told before it is ours */
   async ahead(partition: number): Promise<void> {
-    await this.scan(partition);
+    await this.scan([partition]);
     for (const { subject: name, data } of this.readings.get(partition)?.newest.values() ?? [])
       if (isSnapshot(name) && data !== "") readable(name, parseJson(data));
   }
@@ -66,11 +68,11 @@ export class PartitionReader {
     }));
   }
 
-  // Many partitions are taken in one tick after a start or a crash.
+  // Many partitions are taken in one tick after a start or a crash: what one look finds of all is not asked for again.
   private async readWanted(): Promise<void> {
     const wanted = this.wanted;
     this.wanted = [];
-    if (wanted.length >= manyPartitions) await this.scanAll(new Set(wanted.map(({ partition }) => partition))).catch(() => undefined);
+    if (wanted.length > 1) await this.scan([...new Set(wanted.map(({ partition }) => partition))]).catch(() => undefined);
     let next = 0;
     const lane = async () => {
       for (let each; (each = wanted[next++]); ) {
@@ -91,7 +93,7 @@ export class PartitionReader {
       }
       const before = reading?.next;
       try {
-        await this.scan(partition);
+        await this.scan([partition]);
       } catch (thrown) {
         if (!(thrown instanceof LogError) || thrown.kind === "refused") throw thrown;
       }
@@ -100,15 +102,13 @@ export class PartitionReader {
     }
   }
 
-  private async scan(partition: number): Promise<void> {
-    const reading = this.readingOf(partition);
-    for await (const stored of this.log.scan(subject.partition(partition), reading.next)) note(reading, stored);
-  }
-
-  private async scanAll(partitions: Set<number>): Promise<void> {
-    for await (const stored of this.log.scan(subject.every, 1)) {
-      const partition = partitionOfSubject(stored.subject);
-      if (partition !== undefined && partitions.has(partition)) note(this.readingOf(partition), stored);
+  private async scan(partitions: number[]): Promise<void> {
+    // Those that begin here: one that is begun meanwhile, after another was given up, has not seen what lies before.
+    const readings = new Map(partitions.map((partition) => [partition, this.readingOf(partition)]));
+    const from = Math.min(...[...readings.values()].map(({ next }) => next));
+    for await (const stored of this.log.scan(partitions.map(subject.partition), from)) {
+      const reading = readings.get(partitionOfSubject(stored.subject) ?? -1);
+      if (reading) note(reading, stored);
     }
   }
 
@@ -122,7 +122,7 @@ export class PartitionReader {
   }
 
   private contents(newest: Newest): Contents {
-    const found: Contents = { records: [], damaged: [], dependents: [], mail: [] };
+    const found: Contents = { records: [], damaged: [], dependents: [], away: [], mail: [] };
     for (const stored of newest.values())
       try {
         this.sort(stored, found);
@@ -140,7 +140,10 @@ export class PartitionReader {
         found.mail.push(stored);
         return;
       case "dep":
-        found.dependents.push({ ...parseDependent(name), sequence: stored.sequence, waits: data !== "" });
+        found.dependents.push({ ...parseDependent(name), sequence: stored.sequence, word: data });
+        return;
+      case "home":
+        if (data !== "") found.away.push({ key: parseHome(name), shard: homeRecord.parse(parseJson(data)).shard });
         return;
       case "snap":
         if (data !== "") readSnapshot(parseSnapshot(name), data, found); // an empty one is a tombstone on its way out
@@ -169,7 +172,7 @@ function readSnapshot(key: ActorKey, data: string, found: Contents): void {
   const value = parseJson(data);
   readable(actorId(key), value);
   try {
-    found.records.push({ key, record: parseActorRecord(value) });
+    found.records.push({ key, record: parseActorRecord(unpacked(data)) });
   } catch (thrown) {
     found.damaged.push({ key, damage: thrown instanceof Error ? thrown.message.slice(0, 300) : "unreadable" });
   }

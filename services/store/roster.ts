@@ -3,9 +3,9 @@
  * live, and read again every second, because a live copy may get lost (ownership.md 2.3). It knows; machines/ decides.
  */
 import type { Member, Own, View, Want } from "#machines/rules/coordination.ts";
-import { partitionCount } from "#protocol/names/actor.ts";
+import { partitionsWith } from "#protocol/names/actor.ts";
 import { parseOwn, parseWant, republishPrefix, subject } from "#protocol/names/subject.ts";
-import { coordinatorRecord, loadRecord, memberRecord, ownRecord, wantRecord } from "#protocol/records/cell.ts";
+import { coordinatorRecord, loadRecord, memberRecord, ownRecord, shardsRecord, wantRecord } from "#protocol/records/cell.ts";
 import type { Clock } from "./clock.ts";
 import { parseJson } from "./json.ts";
 import type { Log, Stored } from "./log.ts";
@@ -15,6 +15,8 @@ export type RosterOptions = {
   clock: Clock;
   onOwn(partition: number, own: Own): void;
   onWant(partition: number, want: Want | undefined): void;
+  /** A key has a shard from now on. */
+  onShards?(): void;
   onUnreadable?(subject: string, detail: string): void;
 };
 
@@ -25,7 +27,7 @@ export const deathMark = "dead";
 export class Roster {
   private readonly log: Log;
   private readonly options: RosterOptions;
-  private readonly owners: (Own | undefined)[] = Array.from({ length: partitionCount });
+  private readonly owners: (Own | undefined)[] = Array.from({ length: partitionsWith(0) });
   private readonly wants = new Map<number, Want>();
   private readonly members = new Map<string, Member>();
   private readonly loads = new Map<string, Map<number, number>>();
@@ -69,7 +71,13 @@ export class Roster {
     this.miss();
   }
 
-  readonly partitions = partitionCount;
+  /** Keys that have a shard, by its number. */
+  shards: readonly string[] = [];
+
+  /** How many there are: those at home, and those of every shard. */
+  get partitions(): number {
+    return partitionsWith(this.shards.length);
+  }
 
   own(partition: number): Own | undefined {
     return this.owners[partition];
@@ -97,7 +105,7 @@ export class Roster {
       const cost = own && this.loads.get(own.worker)?.get(partition); // who has it knows best
       if (cost !== undefined) costs.set(partition, cost);
     }
-    return { nowMs: this.options.clock.monoMs(), steadySinceMs, members: this.everyMember(), owners: this.owners, wants: this.wants, costs };
+    return { nowMs: this.options.clock.monoMs(), steadySinceMs, members: this.everyMember(), owners: this.owners.slice(0, this.partitions), wants: this.wants, costs, shards: this.shards };
   }
 
   /** What we wrote ourselves need not come back to be known. */
@@ -134,6 +142,7 @@ export class Roster {
   private takeOwn(partition: number, sequence: number, data: string): void {
     const { worker, epoch, cause } = ownRecord.parse(parseJson(data));
     const own: Own = { worker, epoch, cause, sequence };
+    this.makeRoom(partition + 1); // a shard's may be read before the shard is
     this.owners[partition] = own;
     this.changes++;
     this.options.onOwn(partition, own);
@@ -150,11 +159,22 @@ export class Roster {
     const [, , what, worker = ""] = name.split(".");
     if (what !== "member") this.changes++;
     if (what === "coord") this.coordinator = { ...coordinatorRecord.parse(parseJson(data)), sequence };
+    else if (what === "shards") this.takeShards(data);
     else if (what === "member") this.takeMember(worker, sequence, data);
     else if (what === "load" && this.members.get(worker)?.gone !== true) {
       const { costs } = loadRecord.parse(parseJson(data));
       this.loads.set(worker, new Map(Object.entries(costs).map(([partition, cost]) => [Number(partition), cost])));
     }
+  }
+
+  private takeShards(data: string): void {
+    this.shards = shardsRecord.parse(parseJson(data)).keys;
+    this.makeRoom(this.partitions);
+    this.options.onShards?.();
+  }
+
+  private makeRoom(partitions: number): void {
+    while (this.owners.length < partitions) this.owners.push(undefined);
   }
 
   private takeMember(worker: string, sequence: number, data: string): void {
@@ -188,5 +208,5 @@ export class Roster {
 
 const forgetMs = 120_000;
 /** What a heartbeat says that matters to who gets what. */
-const wishesOf = ({ capacity, draining, refuses }: Member["about"]): string => [capacity, draining, ...refuses].join();
-const unknownAbout: Member["about"] = { capacity: 1, draining: false, refuses: [], actors: 0, load: 0, protocol: 0 };
+const wishesOf = ({ capacity, draining, refuses, shard }: Member["about"]): string => [capacity, draining, shard, ...refuses].join();
+const unknownAbout: Member["about"] = { capacity: 1, draining: false, refuses: [], actors: 0, load: 0, protocol: 0, shard: "" };

@@ -22,7 +22,8 @@ function bench(units: ActorKey[]) {
       return Promise.resolve(state.objects.has(key.name) ? record : undefined);
     },
     hasObject: ({ name }) => state.objects.has(name), gone: ({ name }) => told.push(`gone ${name}`), status: ({ name }) => told.push(`status ${name}`),
-    drift: ({ name }) => told.push(`drift ${name}`), ensureWatched: () => Promise.resolve(), failed: (thrown) => told.push(String(thrown)),
+    drift: ({ name }) => told.push(`drift ${name}`), ensureWatched: (_, entries) => { told.push(...entries.map(({ id }) => `watched ${id}`)); return Promise.resolve(); },
+    isElsewhere: ({ name }) => name.startsWith("remote"), reachAgain: (_, records) => told.push(...records.map(({ key }) => `reach ${key.name}`)), failed: (thrown) => told.push(String(thrown)),
   });
   return { comparison, state, told, run: (ms: number) => time.run(ms, () => false) };
 }
@@ -32,9 +33,10 @@ test("[FD20] what was taken over is compared when it is shown: what went, what i
   const { comparison, state, told, run } = bench([a, b]);
   state.objects.delete("b");
   comparison.took(partitionOf(a), [{ key: a, record }, { key: b, record }]);
-  assert.equal(comparison.isShown(partitionOf(a)), false);
+  assert.deepEqual([comparison.isShown(partitionOf(a)), comparison.isComing(partitionOf(a))], [false, true], "what the watch tells meanwhile need not be compared one by one");
   comparison.show(partitionOf(a));
   await run(10);
+  assert.equal(comparison.isComing(partitionOf(a)), false);
   assert.deepEqual([comparison.isShown(partitionOf(a)), told], [true, ["status a", "gone b", "drift a", "drift b"]]);
   comparison.relisted(partitionOf(a));
   await run(10);
@@ -50,4 +52,17 @@ test("[FD20] after a watch began anew every unit is compared; while NATS is away
   state.away = false;
   await run(2_000);
   assert.deepEqual(told, ["drift a", "drift b"]);
+});
+
+test("[TN42] of a unit that acts elsewhere nothing is followed or compared on the hub; it is compared once all is known there", async () => {
+  const [here, there] = [unit("here"), unit("remote")];
+  const with_ = (id: string): ActorRecord => ({ ...record, snapshot: { status: "active", context: { inventory: [{ id, v: "v1", uid: "", digest: "", owned: "" }] } } });
+  const { comparison, told, run } = bench([here, there]);
+  comparison.took(partitionOf(here), [{ key: here, record: with_("a") }, { key: there, record: with_("b") }]);
+  comparison.show(partitionOf(here));
+  await run(10);
+  assert.deepEqual(told, ["status here", "status remote", "watched a", "reach remote", "drift here"]);
+  comparison.known(there);
+  await run(10);
+  assert.equal(told.at(-1), "drift remote");
 });

@@ -7,7 +7,7 @@ import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
 import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { sleep, type Clock } from "#services/store/clock.ts";
-import { inventoryOf } from "./drift-watch.ts";
+import { watchedOf } from "./drift-watch.ts";
 
 export type Held = { key: ActorKey; record: ActorRecord };
 
@@ -23,7 +23,10 @@ export type ComparisonPorts = {
   /** What the owner before did not get round to saying is said. */
   status(key: ActorKey, record: ActorRecord): void;
   drift(key: ActorKey, record: ActorRecord): void;
-  ensureWatched(entries: InventoryEntry[]): Promise<void>;
+  ensureWatched(key: ActorKey, entries: InventoryEntry[]): Promise<void>;
+  /** The unit acts on another cluster than the hub. */
+  isElsewhere(key: ActorKey): boolean;
+  reachAgain(partition: number, records: Held[]): void;
   failed(thrown: unknown): void;
 };
 
@@ -58,13 +61,18 @@ export class Comparison {
     return this.shown.has(partition);
   }
 
+  /** It was taken over and is not shown yet: all of it will be compared then. */
+  isComing(partition: number): boolean {
+    return this.taken.has(partition);
+  }
+
   stop(): void {
     this.stopped = true;
   }
 
   /** Everything of the partition that the hub's watches know of has been shown. */
   show(partition: number): void {
-    const { owns, hasObject, gone, status, drift, ensureWatched, failed } = this.ports;
+    const { owns, hasObject, gone, status, drift, ensureWatched, isElsewhere, reachAgain, failed } = this.ports;
     if (!owns(partition)) return;
     this.shown.add(partition);
     const records = this.taken.get(partition);
@@ -75,15 +83,24 @@ export class Comparison {
       if (hasObject(key)) status(key, record);
       else gone(key);
     // What drifted while nobody watched is put back at once.
-    ensureWatched(records.flatMap(({ record }) => inventoryOf(record))).then(() => {
-      if (!this.stopped && owns(partition)) for (const { key, record } of records) drift(key, record);
+    const elsewhere = records.filter(({ key }) => isElsewhere(key));
+    const here = records.filter(({ key }) => !isElsewhere(key));
+    Promise.all(here.map(({ key, record }) => ensureWatched(key, watchedOf(key, record)))).then(() => {
+      if (!this.stopped && owns(partition)) for (const { key, record } of here) drift(key, record);
     }, failed);
+    if (elsewhere.length > 0) reachAgain(partition, elsewhere);
   }
 
   /** A watch had to begin anew. */
   relisted(partition?: number): void {
     if (partition !== undefined && this.compared.delete(partition)) return;
     for (const key of this.ports.units()) if (partition === undefined || partitionOf(key) === partition) this.waiting.set(actorId(key), key);
+    void this.work();
+  }
+
+  /** All is known of what the unit applied to another cluster than the hub. */
+  known(key: ActorKey): void {
+    this.waiting.set(actorId(key), key);
     void this.work();
   }
 

@@ -7,7 +7,8 @@ import { Roster } from "#services/store/roster.ts";
 import { MemoryExchange, memoryBus, perfectBusWire } from "../../test/simulate/memory-bus.ts";
 import { memoryLog, MemoryStream, perfectWire } from "../../test/simulate/memory-log.ts";
 import { Process, VirtualTime } from "../../test/simulate/time.ts";
-import { Fleet, type ActorView } from "./fleet.ts";
+import type { ActorView } from "#protocol/messages/fleet.ts";
+import { Fleet } from "./fleet.ts";
 
 const view = (worker: string, name: string): ActorView => ({ id: `kustomization/apps/${name}`, state: "settled", worker });
 
@@ -29,7 +30,7 @@ function bench(workers: Record<string, number>) {
     return { worker, fleet, roster, bus: memoryBus(exchange, wire) };
   });
   const run = (ms: number) => time.run(ms, () => false);
-  const about = { capacity: 2, draining: false, refuses: [], actors: 5, load: 70, protocol: 1 };
+  const about = { capacity: 2, draining: false, refuses: [], actors: 5, load: 70, protocol: 1, shard: "heavy" };
   const beat = (worker: string, changes: object = {}) => stream.store([{ subject: subject.member(worker), data: JSON.stringify({ v: 1, worker, beat: 1, ...about, ...changes }) }]);
   const answered = async <T>(promise: Promise<T>, ms: number): Promise<T | string> => {
     let answer: T | string = "pending";
@@ -53,7 +54,7 @@ test("[FL4] every member is named with what it says of itself, what it owns, and
   await run(1_201);
   const views = fleet.workers();
   assert.deepEqual(views.map(({ name, state, partitions }) => `${name} ${state} ${partitions}`), ["a silent 2", "b silent 0", "lost silent 1"]);
-  assert.deepEqual(views[0], { name: "a", state: "silent", partitions: 2, actors: 5, loadMsPerMinute: 70, leaseAgeMs: 1_201, coordinator: true, capacity: 2 });
+  assert.deepEqual(views[0], { name: "a", state: "silent", partitions: 2, actors: 5, loadMsPerMinute: 70, leaseAgeMs: 1_201, coordinator: true, capacity: 2, shard: "heavy" });
   beat("a");
   beat("b", { draining: true });
   await run(1_000);

@@ -1,6 +1,7 @@
 /** What operators ask of all workers, and tell one of them; answered by each over the bus. */
 import { Fault } from "#protocol/errors/fault.ts";
 import * as messages from "#protocol/messages/fleet.ts";
+import type { ActorView, WorkerView } from "#protocol/messages/fleet.ts";
 import { bus as subjects } from "#protocol/names/subject.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Cell } from "#services/store/cell.ts";
@@ -9,27 +10,6 @@ import type { Roster } from "#services/store/roster.ts";
 import { heartbeatMs } from "#machines/rules/lease.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { Costs } from "./costs.ts";
-
-export type ActorView = {
-  id: string;
-  state: string;
-  revision?: string;
-  since?: string;
-  traceId?: string;
-  /** Who hosts it. */
-  worker: string;
-};
-
-export type WorkerView = {
-  name: string;
-  state: "ready" | "draining" | "silent";
-  partitions: number;
-  actors: number;
-  loadMsPerMinute: number;
-  leaseAgeMs: number;
-  coordinator: boolean;
-  capacity: number;
-};
 
 export type FleetPorts = {
   worker: string;
@@ -83,7 +63,7 @@ export class Fleet {
       const silent = leaseAgeMs > 3 * heartbeatMs;
       return {
         name: worker, state: silent ? "silent" : about.draining ? "draining" : "ready", partitions: counts.get(worker) ?? 0, actors: about.actors,
-        loadMsPerMinute: about.load, leaseAgeMs, coordinator: roster.coordinator.worker === worker, capacity: about.capacity,
+        loadMsPerMinute: about.load, leaseAgeMs, coordinator: roster.coordinator.worker === worker, capacity: about.capacity, shard: about.shard,
       };
     });
   }
@@ -124,7 +104,7 @@ export class Fleet {
       more = false;
       most = Math.max(1, answers.length); // whoever did not answer is not waited for again
       for (const answer of answers) {
-        const said = parseJson(answer) as { actors?: ActorView[]; more?: boolean } | undefined;
+        const said = messages.actorsHosted.safeParse(parseJson(answer)).data;
         for (const actor of said?.actors ?? []) found.set(actor.id, actor);
         more ||= said?.more === true;
       }

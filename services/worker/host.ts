@@ -36,6 +36,8 @@ export class Host {
   private readonly memory: Residents;
   /** Partitions that stand still, each with the slots that came due meanwhile. */
   private readonly frozen = new Map<number, Set<number>>();
+  /** Slots of actors that stand still, on their way to another place. */
+  private readonly leaving = new Set<number>();
   private stopped = false;
 
   constructor(ports: HostPorts, { restMs = 60_000, mostResident = 20_000 }: HostOptions = {}) {
@@ -115,6 +117,43 @@ export class Host {
     }
     for (const slot of due) if (this.index.has(slot) && !this.memory.get(slot)) this.fire(slot);
     this.waking.resume(partition);
+  }
+
+  /**
+   * Stops one actor, which is to go on in another place: its writes may end first, for that long. What comes for it now is
+   * for the other place. Then either `remove` or `stay`.
+   *
+   * @returns its record as it is stored; undefined: there is none
+   */
+  async evict(key: ActorKey, writing: ReadonlySet<string>, withinMs: number): Promise<ActorRecord | undefined> {
+    const slot = this.index.find(key);
+    if (slot === 0) return undefined;
+    const id = actorId(key);
+    await this.tasks.quietActor({ id, partition: this.index.partitionAt(slot) }, writing, withinMs);
+    this.leaving.add(slot);
+    const live = this.memory.get(slot);
+    if (!live) return this.ports.load(key);
+    abortTasks(live);
+    await Promise.all([this.tasks.actorEnded(id), live.working]);
+    return live.kept ? live.record : undefined;
+  }
+
+  /** It is in another place now. */
+  remove(key: ActorKey): void {
+    const slot = this.index.find(key);
+    if (slot !== 0) this.forget(slot);
+  }
+
+  /** It goes on here. */
+  stay(key: ActorKey): void {
+    const slot = this.index.find(key);
+    if (!this.leaving.delete(slot) || this.stopped) return;
+    const live = this.memory.get(slot);
+    if (!live) return this.fire(slot);
+    if (this.isFrozen(live)) return; // until its partition thaws
+    if (live.kept && !live.quarantine && !live.working) this.act(live);
+    if (isWaiting(live)) this.pump(live);
+    this.memory.rests(live);
   }
 
   /** Forgets the partition's actors and what came for them; whatever of theirs still runs is told to stop. */
@@ -274,6 +313,7 @@ export class Host {
   private fire(slot: number): void {
     if (slot === sweepSlot) return this.memory.sweep();
     if (!this.index.has(slot)) return;
+    if (this.leaving.has(slot)) return;
     const live = this.memory.get(slot);
     const dueMeanwhile = this.frozen.get(this.index.partitionAt(slot));
     if (dueMeanwhile) return void dueMeanwhile.add(slot);
@@ -335,6 +375,7 @@ export class Host {
   }
 
   private forget(slot: number): void {
+    this.leaving.delete(slot);
     const live = this.memory.get(slot);
     if (live) {
       this.halt(live);
@@ -380,8 +421,8 @@ export class Host {
     return earliestMs(record.timers) - this.ports.clock.nowMs() < soonMs;
   }
 
-  private isFrozen({ partition }: { partition: number }): boolean {
-    return this.frozen.has(partition);
+  private isFrozen({ partition, slot }: { partition: number; slot: number }): boolean {
+    return this.frozen.has(partition) || this.leaving.has(slot);
   }
 
   private summary(slot: number): ActorSummary {

@@ -7,7 +7,7 @@ import { createLog } from "#services/telemetry/log.ts";
 import { MemoryExchange, memoryBus, perfectBusWire } from "../../test/simulate/memory-bus.ts";
 import { Process, VirtualTime } from "../../test/simulate/time.ts";
 import { HubObjects } from "./effects/hub-objects.ts";
-import type { RequestPort } from "./feed/ports.ts";
+import type { RequestPort, WatchListener } from "./feed/ports.ts";
 import { SampleHub } from "./feed/sample-hub.ts";
 import { createHub } from "./hub.ts";
 
@@ -32,28 +32,35 @@ function open() {
     patchStatus: (key, status, _, { guard }) => { guard(); return Promise.resolve(sample.put(key, status)); },
     patchMetadata: (key, metadata, _, { guard }) => { guard(); return Promise.resolve(sample.put(key, metadata)); },
     event: (_, __, ___, { guard }) => { guard(); return Promise.resolve(); },
+    data: () => Promise.resolve(undefined),
     secret: () => Promise.resolve({}),
+    list: () => Promise.resolve([]), applyOwned: () => Promise.reject(new Error("not here")), removeOwned: () => Promise.reject(new Error("not here")),
+    pullSecretNames: () => Promise.resolve([]),
     idsOf: () => Promise.resolve([]),
     apply: (_, { guard }) => { guard(); return Promise.resolve({ entries: [], changes: [] }); },
+    compare: () => Promise.resolve({ differences: [] }),
     prune: (_, { guard }) => { guard(); return Promise.resolve({ deleted: [], left: [] }); },
-    healthOf: () => Promise.resolve("Current"),
+    healthOf: () => Promise.resolve({ status: "Current", message: "" }),
+    hasAccount: () => Promise.resolve(true), handleOf: () => assert.fail("nothing is released"),
+    readObject: () => Promise.resolve({ resource: "deployments.apps" }), followObject() {},
     raiseEpoch: async () => undefined,
   };
   const stop = new AbortController();
   const hub = createHub({
     clock: process.clock, worker: "w1", bus: memoryBus(new MemoryExchange(), { ...perfectBusWire("w1", process.clock), later: (ms, run) => time.in(ms, run) }),
-    guard: (key) => void guarded.push(actorId(key)), signal: stop.signal, log: silent,
+    guard: (key) => void guarded.push(actorId(key)), signal: stop.signal, shards: () => [], log: silent,
     onObject: (key, object) => void seen.push(`${actorId(key)} ${object ? "is" : "gone"}`),
+    onStatus: (key) => void seen.push(`${actorId(key)} says`),
     onShown: (partition) => void seen.push(`shown ${partition}`), onWritten() {},
     watch: sample.port(process, time, () => 1), requests,
   });
-  return { time, sample, hub, guarded, asked, seen, stop };
+  return { time, sample, hub, guarded, asked, seen, stop, requests };
 }
 
 test("[FD15] every write asks, in its own tick, whether this worker may write for that very actor", async () => {
   const { hub, sample, guarded } = open();
   const live = sample.put(unit);
-  const call = { key: unit, owner: { namespace: "apps", name: "unit" }, signal: new AbortController().signal };
+  const call = { key: unit, target: {}, owner: { namespace: "apps", name: "unit" }, signal: new AbortController().signal };
   const writes = [
     () => hub.patchStatus(unit, live, {}),
     () => hub.patchFinalizers(unit, live, []),
@@ -101,4 +108,24 @@ test("[FD14] the watch ends with its signal, or when another worker is to watch"
     await time.run(500, () => false);
     assert.deepEqual([hub.isConnected(), ended], [false, true]);
   }
+});
+
+test("[FD18] a kind that may not be watched is named with what the server says, until it may", async () => {
+  const time = new VirtualTime();
+  const process = new Process(time, "w1");
+  let listener: WatchListener | undefined;
+  const lines: string[] = [];
+  const { requests } = open();
+  const hub = createHub({
+    clock: process.clock, worker: "w1", bus: memoryBus(new MemoryExchange(), perfectBusWire("w1", process.clock)), guard() {}, signal: new AbortController().signal, shards: () => [],
+    log: createLog({ sink: { write: (line) => void lines.push(line) } }), onObject() {}, onStatus() {}, onShown() {}, onWritten() {}, requests,
+    watch: { prepare: async () => {}, start: (wanted) => { listener = wanted; return { follow() {} }; } },
+  });
+  void hub.connect();
+  await new Promise((resolve) => { setImmediate(resolve); });
+  for (let i = 0; i < 2; i++) listener?.lost("helmreleases.helm.toolkit.fluxcd.io", "User \"ci\" cannot list resource", true);
+  assert.deepEqual(hub.refusals(), ["the account may not list and watch helmreleases.helm.toolkit.fluxcd.io: User \"ci\" cannot list resource"]);
+  assert.equal(lines.filter((line) => line.includes("helmreleases")).length, 1, "said once");
+  listener?.fluxSynced();
+  assert.deepEqual(hub.refusals(), []);
 });

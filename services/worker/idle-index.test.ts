@@ -82,10 +82,10 @@ test("[RS4] the order of fields counts for nothing", () => {
 });
 
 test("[RS4] anything else that differs counts, and no facts are told from all others", () => {
-  const base = { uid: "u", generation: 1, suspended: false, notYet: ["a"], source: "gitrepository/a/b" };
+  const base = { uid: "u", generation: 1, suspended: false, inputs: ["a"], source: "gitrepository/a/b" };
   const others: unknown[] = [
-    null, {}, base, { ...base, generation: 2 }, { ...base, suspended: true }, { ...base, notYet: [] }, { ...base, notYet: ["a", "b"] },
-    { ...base, notYet: ["ab"] }, { ...base, uid: "v" }, { ...base, source: "gitrepository/a/c" }, { ...base, generation: "1" }, { ...base, invalid: null },
+    null, {}, base, { ...base, generation: 2 }, { ...base, suspended: true }, { ...base, inputs: [] }, { ...base, inputs: ["a", "b"] },
+    { ...base, inputs: ["ab"] }, { ...base, uid: "v" }, { ...base, source: "gitrepository/a/c" }, { ...base, generation: "1" }, { ...base, invalid: null },
   ];
   const hashes = others.map(factsHash);
   assert.equal(new Set(hashes).size, others.length);

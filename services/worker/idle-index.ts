@@ -2,7 +2,7 @@
  * Every actor this worker has, at about a hundred bytes each: its name, its partition, and of one at rest the little that
  * is asked without reading its record. An actor keeps its slot (1, 2, …) as long as it is here; 0 is nobody.
  */
-import { partitionCount, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { mostPartitions, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { grownTo } from "./column.ts";
 
 /** What is known of an actor at rest. */
@@ -24,7 +24,7 @@ export class IdleIndex {
   /** Neighbours in the list of a partition; of a free slot the next free one. */
   private next = new Int32Array(64);
   private previous = new Int32Array(64);
-  private readonly heads = new Int32Array(partitionCount);
+  private readonly heads = new Int32Array(mostPartitions);
   private firstFree = 0;
   /** One more than the highest slot ever used. */
   private top = 1;
@@ -122,8 +122,8 @@ export class IdleIndex {
   }
 
   keyOf(slot: number): ActorKey {
-    const [namespace = "", name = ""] = this.textAt(slot).split("\0");
-    return { kind: this.kinds.nameOf(this.kind[slot] as number), namespace, name };
+    const [namespace = "", name = "", shard] = this.textAt(slot).split("\0");
+    return { kind: this.kinds.nameOf(this.kind[slot] as number), namespace, name, ...(shard !== undefined && { shard: Number(shard) }) };
   }
 
   partitionAt(slot: number): number {
@@ -242,7 +242,7 @@ class Names {
 }
 
 /** "\0" stands in no name, so the way back is exact. */
-const textOf = ({ namespace, name }: ActorKey): string => `${namespace}\0${name}`;
+const textOf = ({ namespace, name, shard }: ActorKey): string => `${namespace}\0${name}${shard === undefined ? "" : `\0${shard}`}`;
 
 /** FNV-1a, then spread: neighbours in the table must not have neighbouring names. */
 function hashOf({ kind, namespace, name }: ActorKey): number {

@@ -22,7 +22,7 @@ const record = (attempts: number): ActorRecord => ({
 /** Reads records of a later version as if they were of this one. */
 const readsLater = (log: Log): Log => ({
   ...log,
-  async *scan(filter, from) { for await (const stored of log.scan(filter, from)) yield { ...stored, data: stored.data.replace(/^\{"v":2/, "{\"v\":1") }; },
+  async *scan(filter, from) { for await (const stored of log.scan(filter, from)) yield { ...stored, data: stored.data.replace(/^\{"v":3/, "{\"v\":1") }; },
 });
 
 function fleet() {
@@ -161,7 +161,7 @@ test("[OW35] of a worker that is killed everything is taken over within two seco
   assert.ok(left.every(({ events }) => !events.some((event) => event.startsWith("drop"))), "nobody else's moved");
 });
 
-const tooNew = JSON.stringify({ ...record(5), v: 2 });
+const tooNew = JSON.stringify({ ...record(5), v: 3 });
 
 test("[OW37] a partition that a worker cannot read goes to one that can, without a detour", async () => {
   const { run, start, stream, writes } = fleet();

@@ -45,9 +45,16 @@ test("[OW17] an actor that was set aside says so, whatever its record says", () 
   assert.deepEqual(status?.conditions?.map(({ type, status: is, reason }) => `${type} ${is} ${reason}`), ["Ready False Quarantined", "Stalled True Quarantined"]);
 });
 
-test("[OW43] a unit waits for what its facts name, and only while its fault says so", () => {
+test("[OW43] [DP7] a unit waits for its source, and for what blocks it as long as that does", () => {
   const source = "gitrepository/apps/shop";
-  assert.deepEqual([awaitedBy(record({ facts: { source } })), awaitedBy(record({ facts: null })), awaitedBy(record({})), awaitedBy(null), awaitedBy(undefined)], [source, "", "", "", ""]);
+  const blocked = { facts: { source }, awaits: [{ id: "kustomization/apps/infra" }, { id: "Deployment@apps@v1/apps/web", any: true }] };
+  const waits = (context: Record<string, unknown>) => [...awaitedBy(record(context))];
+  assert.deepEqual([waits({ facts: { source } }), waits({ facts: null }), waits({}), [...awaitedBy(null)], [...awaitedBy(undefined)]], [[[source, false]], [], [], [], []]);
+  assert.deepEqual(waits(blocked), [[source, false], ["kustomization/apps/infra", false], ["Deployment@apps@v1/apps/web", true]]);
   const faults = [{ code: "ArtifactMissing", subject: "x" }, { code: "BuildFailed", subject: "x" }, null, undefined];
   assert.deepEqual(faults.map((fault) => isWaiting(record({ fault }))), [true, false, false, false]);
 });
+
+for (const name of ["", "a b", "*", ">", "a/b", "..//x", "a@1@2", "a>", "x".repeat(1_000)])
+  test(`[NM12] what no object can be called is not waited for: ${JSON.stringify(name.slice(0, 10))}`, () =>
+    assert.deepEqual([...awaitedBy(record({ facts: { source: `gitrepository/apps/${name}`, madeFrom: [`imagerepository/apps/${name}`, `imagerepository/${name}/shop`, "bucket/apps/shop.v1"] } })).keys()], ["bucket/apps/shop.v1"]));

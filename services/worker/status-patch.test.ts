@@ -35,3 +35,20 @@ test("[WK5] an artifact is published under the gateway's address", () => {
     artifact: { revision: "main@sha1:1", digest: "sha256:2", size: 3, path: artifact.path, lastUpdateTime: artifact.storedAt, url: `http://host/${artifact.path}` },
   });
 });
+
+test("[OC26] what an object no longer says is taken away, in its parts too: a merge patch alone would leave it", () => {
+  const artifact = { revision: "latest@sha256:1", digest: "sha256:2", sizeBytes: 3, path: "ocirepository/a/b/1.tar.gz", storedAt: "2026-01-01T00:00:00Z" };
+  const live = {
+    artifact: { revision: "latest@sha256:0", metadata: { a: "1", b: "2" } }, observedIgnore: "*.md",
+    observedLayerSelector: { mediaType: "x", operation: "copy" },
+  };
+  const want = { handledAt: "", artifact: { ...artifact, metadata: { b: "3" } }, latest: "ocirepository/a/b/latest.tar.gz", observed: { observedIgnore: null, observedLayerSelector: { mediaType: "x" } } };
+  const made = patch(want, live) as Record<string, object>;
+  assert.deepEqual(made["artifact"], {
+    revision: artifact.revision, digest: artifact.digest, size: 3, path: artifact.path, lastUpdateTime: artifact.storedAt, url: `http://host/${artifact.path}`,
+    metadata: { b: "3", a: null },
+  });
+  assert.deepEqual([made["url"], made["observedIgnore"], made["observedLayerSelector"]], ["http://host/ocirepository/a/b/latest.tar.gz", null, { mediaType: "x", operation: null }]);
+  assert.deepEqual((patch({ handledAt: "", artifact }, live) as { artifact: object }).artifact, { ...(made["artifact"] as object), metadata: null });
+  assert.equal(patch({ handledAt: "", observed: { observedIgnore: null } }, {}), undefined);
+});

@@ -68,6 +68,31 @@ test("[WK6] progress that lasts is shown, as it is by then", async () => {
   assert.deepEqual(sent, ["still at it"]);
 });
 
+test("[WK14] units that a commit leaves as they are wait for each other, and no news wait for them", async () => {
+  const held: string[] = [];
+  const sent: string[] = [];
+  const status = (revision: string, background: boolean): WantedStatus => ({ ...said(revision), lastAppliedRevision: revision, ...(background && { background }) });
+  const due: (() => void)[] = [];
+  const writer = new StatusWriter({
+    clock: { nowMs: () => 0, monoMs: () => 0, at: (_, run) => { due.push(run); return () => undefined; } },
+    wanted: ({ name }) => ({ status: status("r2", name !== "changed"), generation: 1, busy: false }),
+    live: ({ name }) => ({ metadata: { name }, status: status("r1", false) as Record<string, unknown> }),
+    reread: async () => undefined,
+    patch: async (to) => {
+      if (to.name === "changed") return Boolean(sent.push(to.name));
+      held.push(to.name);
+      return new Promise<boolean>(() => undefined); // the API server is slow
+    },
+    artifactUrl: (path) => path,
+    failed: (_, thrown) => assert.fail(String(thrown)),
+  });
+  for (let i = 0; i < 100; i++) writer.touch({ ...key, name: `same-${i}` }, false);
+  writer.touch({ ...key, name: "changed" }, false);
+  for (const run of due.splice(0)) run();
+  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+  assert.deepEqual([held.length, sent], [8, ["changed"]]);
+});
+
 test("[WK7] a conflict is written again from the newer object", async () => {
   const { writer, sent, state, run } = bench(["conflict", "conflict"]);
   writer.touch(key, false);

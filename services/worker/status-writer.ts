@@ -110,7 +110,7 @@ export class StatusWriter {
       const patch = this.patchOf(live, wanted);
       if (!patch) return;
       const object = live;
-      const sent = isNews(patch)
+      const sent = isNews(wanted, object, patch)
         ? await this.ports.patch(key, object, patch)
         : await this.later(() => this.ports.patch(key, object, patch));
       if (sent) return;
@@ -137,8 +137,9 @@ export class StatusWriter {
   }
 }
 
-// A unit that a new revision left unchanged moves its revisions and the text of Ready, and nothing a person waits for.
-const isNews = (patch: Record<string, unknown>): boolean => {
-  const fields = Object.keys(patch);
-  return !(fields.includes("lastAppliedRevision") && !fields.includes("inventory"));
+/** A unit that a new revision left unchanged moves its revisions and the text of Ready, and nothing a person waits for. */
+const isNews = ({ status: { background } }: Wanted, { status }: RawObject, patch: Record<string, unknown>): boolean => {
+  const { conditions = [] } = (status ?? {}) as { conditions?: { type?: unknown; status?: unknown }[] };
+  const wasReady = Array.isArray(conditions) && conditions.some((each) => each.type === "Ready" && each.status === "True");
+  return background !== true || !wasReady || "inventory" in patch || "lastHandledReconcileAt" in patch;
 };

@@ -44,10 +44,19 @@ export class Tasks {
   }
 
   /** Whether none of these is at work in the partition, now or within the time. */
-  async quiet(partition: number, sources: ReadonlySet<string>, withinMs: number): Promise<boolean> {
+  quiet(partition: number, sources: ReadonlySet<string>, withinMs: number): Promise<boolean> {
+    return this.until(partition, () => !this.isBusy(partition, sources), withinMs);
+  }
+
+  /** The same for one actor. */
+  quietActor({ id, partition }: Pick<Errand, "id" | "partition">, sources: ReadonlySet<string>, withinMs: number): Promise<boolean> {
+    return this.until(partition, () => ![...(this.byActor.get(id) ?? [])].some(({ src }) => sources.has(src)), withinMs);
+  }
+
+  private async until(partition: number, isQuiet: () => boolean, withinMs: number): Promise<boolean> {
     const late = new AbortController();
     const cancel = this.clock.at(this.clock.nowMs() + withinMs, () => late.abort());
-    while (this.isBusy(partition, sources) && !late.signal.aborted)
+    while (!isQuiet() && !late.signal.aborted)
       await new Promise<void>((resolve) => {
         const wake = () => {
           removed(this.waiting, partition, wake);
@@ -58,12 +67,16 @@ export class Tasks {
         added(this.waiting, partition, wake);
       });
     cancel();
-    return !this.isBusy(partition, sources);
+    return isQuiet();
   }
 
   /** When every task that is now at work in the partition has ended, or had its time to. */
   ended(partition: number): Promise<void> {
     return this.orGrace([...(this.byPartition.get(partition) ?? [])]);
+  }
+
+  actorEnded(id: string): Promise<void> {
+    return this.orGrace([...(this.byActor.get(id) ?? [])]);
   }
 
   private formerEnded(id: string): Promise<void> {

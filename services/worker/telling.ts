@@ -3,12 +3,12 @@ import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
-import type { Clock } from "#services/store/clock.ts";
+import { sleep, type Clock } from "#services/store/clock.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import type { Metrics } from "#services/telemetry/metrics.ts";
 import type { Transition } from "./host-ports.ts";
 import type { Hub } from "./hub.ts";
-import { isHub, kindName } from "./kinds.ts";
+import { isHub, isUnit, kindName } from "./kinds.ts";
 import { isWaiting, statusOf } from "./shown.ts";
 import { StatusWriter, type Wanted } from "./status-writer.ts";
 import type { Traces } from "./traces.ts";
@@ -28,9 +28,12 @@ export type TellingPorts = {
   artifactUrl(path: string): string;
 };
 
+const againMs = 1_000;
+
 export class Telling {
   private readonly ports: TellingPorts;
   private readonly statuses: StatusWriter;
+  private stopped = false;
 
   constructor(ports: TellingPorts) {
     this.ports = ports;
@@ -56,7 +59,7 @@ export class Telling {
     if (!isHub(key)) this.statuses.touch(key, busy || isWaiting(after));
     if (before.busySinceMs !== undefined && !busy) {
       if (!isHub(key)) metrics.reconciled(named(key), (nowMs - before.busySinceMs) / 1000);
-      if (key.kind === "kustomization") traces.rested(key, before, after, nowMs);
+      if (isUnit(key)) traces.rested(key, before, after, nowMs);
     }
     for (const emitted of emits) if (emitted.type === "notice") this.say(key, emitted as unknown as Notice, after);
     if (after.snapshot.status !== "done") return;
@@ -77,7 +80,7 @@ export class Telling {
     if (!owns(partitionOf(key))) return; // its record is another worker's now
     log.forActor(key, kindName(key.kind)).error("set aside until its object is seen again", sentence(fault));
     this.statuses.touch(key, false);
-    void this.tell(key, { type: "notice", severity: "Warning", reason: "Quarantined", message: sentence(fault) }).catch(() => undefined);
+    void this.insist(key, { type: "notice", severity: "Warning", reason: "Quarantined", message: sentence(fault) });
   }
 
   /** Of one that was just taken over: what the owner before did not get round to saying is said. */
@@ -93,7 +96,22 @@ export class Telling {
   }
 
   stop(): void {
+    this.stopped = true;
     this.statuses.stop();
+  }
+
+  /** What no later run would say again: tried until it is told, or is another worker's to tell. */
+  private async insist(key: ActorKey, notice: Notice): Promise<void> {
+    const { clock, hub, owns } = this.ports;
+    while (!this.stopped && owns(partitionOf(key)))
+      try {
+        // A feed that is slow to come says nothing of whether the object is there.
+        const object = hub.cached(key) ?? (await hub.reread(key));
+        if (object) await hub.postEvent(key, object, notice);
+        return;
+      } catch {
+        await sleep(clock, againMs);
+      }
   }
 
   private say(key: ActorKey, { severity, message, reason, revision }: Notice, record: ActorRecord): void {

@@ -38,6 +38,16 @@ test("[OW52] a trace goes on where its unit goes: each worker's part tells of th
   assert.deepEqual([a.named("build").parent, b.named("apply").parent], [before.traceparent, after.traceparent]);
 });
 
+test("[TR15] the span of an object that was put back names who had changed it", () => {
+  const { traces, named } = worker();
+  traces.ended(key, run("apply", 1, 40), { endMs: 50 });
+  traces.objectWritten(key, "apps_a__ConfigMap", "configured", 41, 42, "kubectl-edit");
+  traces.objectWritten(key, "apps_b__ConfigMap", "configured", 43, 44);
+  traces.rested(key, record("applying", { applied: "r2" }, 40), record("settled", { applied: "r2" }), 60);
+  assert.deepEqual(["a", "b"].map((name) => named(`configured ConfigMap/apps/${name}`).attributes?.["gitops.drift.manager"]), ["kubectl-edit", undefined]);
+  assert.equal(named("SYNC kustomization/shop").attributes?.["gitops.drift"], true);
+});
+
 test("[OW52] a unit that rested when it moved tells nothing of it", () => {
   const { traces, spans } = worker();
   traces.handedOver(key, record("settled", { attempted: "r1" }), handover);

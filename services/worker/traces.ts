@@ -6,22 +6,26 @@ import type { KustomizationContext } from "#machines/kustomization/machine.ts";
 import { displayName, parseInventoryId } from "#machines/rules/inventory.ts";
 import type { FaultData } from "#protocol/errors/fault.ts";
 import type { ChangeAction } from "#protocol/messages/kustomization.ts";
-import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, objectId, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord, Run } from "#protocol/records/actor.ts";
 import { attribute, resourceAttributes, syncAction, unitAttributes } from "#protocol/trace/attributes.ts";
 import { childOf, freshTraceparent } from "#services/telemetry/ids.ts";
+import { isUnit, kindName } from "./kinds.ts";
 import type { Spans } from "#services/telemetry/spans.ts";
 
 type Part = { name: string; attempt: number; startMs: number; endMs: number; fault?: FaultData };
-type ObjectPart = { id: string; action: ChangeAction; startMs: number; endMs: number };
+type ObjectPart = { id: string; action: ChangeAction; startMs: number; endMs: number; by?: string | undefined };
 type Work = { parts: Part[]; objects: ObjectPart[] };
 
 /** A unit that was busy when its partition changed hands. Epochs of the partition before and after. */
 export type Handover = { fromEpoch: number; toEpoch: number; worker: string; cause: string; atMs: number };
 
 const partNames: Record<string, string> = {
-  adopt: "adopt", findSource: "find source", build: "build", apply: "apply", prune: "prune", followHealth: "health",
+  applyChart: "apply chart", findChart: "find chart", compose: "compose", inspect: "inspect", act: "release", compare: "compare", correct: "correct",
+  adopt: "adopt", findSource: "find source", checkDependencies: "check dependencies", build: "build", apply: "apply", prune: "prune", followHealth: "health",
 };
+/** Parts that change objects. */
+const writes = new Set(["apply", "release"]);
 const mostObjectSpans = 200; // backends cut large traces; the apply's own span counts them all
 
 export class Traces {
@@ -34,12 +38,12 @@ export class Traces {
   }
 
   ended(key: ActorKey, run: Run, { endMs, fault }: { endMs: number; fault?: FaultData }): void {
-    const name = key.kind === "kustomization" ? partNames[run.src] : undefined;
+    const name = isUnit(key) ? partNames[run.src] : undefined;
     if (name) this.workOf(key).parts.push({ name, attempt: run.attempt, startMs: run.sinceMs, endMs, ...(fault && { fault }) });
   }
 
-  objectWritten(key: ActorKey, id: string, action: ChangeAction, startMs: number, endMs: number): void {
-    if (action !== "unchanged" && action !== "skipped") this.workOf(key).objects.push({ id, action, startMs, endMs });
+  objectWritten(key: ActorKey, id: string, action: ChangeAction, startMs: number, endMs: number, by?: string): void {
+    if (action !== "unchanged" && action !== "skipped") this.workOf(key).objects.push({ id, action, startMs, endMs, by });
   }
 
   /**
@@ -50,7 +54,7 @@ export class Traces {
     const { parts, objects } = this.works.get(actorId(key)) ?? { parts: [], objects: [] };
     this.forget(key);
     const { busySinceMs } = record;
-    if (key.kind !== "kustomization") return;
+    if (!isUnit(key)) return;
     const { traceparent, attempted, applied } = record.snapshot.context as unknown as KustomizationContext;
     if (busySinceMs === undefined || !traceparent || applied === attempted || parts.length + objects.length === 0) return;
     const { fromEpoch, toEpoch, worker, atMs } = handover;
@@ -59,7 +63,7 @@ export class Traces {
       name: `${syncAction} ${key.kind}/${key.name} (until handed over)`, traceparent: own, parent: traceparent, startMs: busySinceMs, endMs: atMs,
       links: [childOf(traceparent, unitLabel(key, attempted))],
       events: [{ name: "gitops.handover", atMs, attributes: { "gitops.epoch.from": fromEpoch, "gitops.epoch.to": toEpoch, "gitops.worker.to": worker } }],
-      attributes: { ...unitAttributes(key, "Kustomization"), [attribute.revision]: attempted, [attribute.epoch]: fromEpoch },
+      attributes: { ...unitAttributes(key, kindName(key.kind)), [attribute.revision]: attempted, [attribute.epoch]: fromEpoch },
     });
     for (const part of parts) if (part.startMs >= busySinceMs) this.part(key, own, part, objects);
   }
@@ -67,7 +71,7 @@ export class Traces {
   /** These came here; which of them were busy is told once they rest. */
   tookOver(actors: Iterable<{ key: ActorKey; record: ActorRecord }>, handover: Handover): void {
     for (const { key, record } of actors)
-      if (key.kind === "kustomization" && record.busySinceMs !== undefined) this.takenOver.set(actorId(key), handover);
+      if (isUnit(key) && record.busySinceMs !== undefined) this.takenOver.set(actorId(key), handover);
   }
 
   /** The unit rests again. */
@@ -80,7 +84,7 @@ export class Traces {
     const is = after.snapshot.context as unknown as KustomizationContext;
     const newChange = was.applied !== is.attempted;
     const wentWrong = is.fault !== null && (was.fault?.code !== is.fault.code || newChange);
-    if (work.objects.length === 0 && !wentWrong && !(newChange && is.appliedKey !== "" && work.parts.some(({ name }) => name === "apply"))) return;
+    if (work.objects.length === 0 && !wentWrong && !(newChange && is.appliedKey !== "" && work.parts.some(({ name }) => writes.has(name)))) return;
 
     // What no change caused, such as putting drift back, is a trace of its own with a link to the change that stands.
     const unit = newChange && is.traceparent ? childOf(is.traceparent, unitLabel(key, is.attempted)) : freshTraceparent();
@@ -92,7 +96,7 @@ export class Traces {
       ...(handover && { events: [{ name: "gitops.takeover", atMs: handover.atMs, attributes: eventAttributes(handover) }] }),
       ...(is.fault && { error: is.fault }),
       attributes: {
-        ...unitAttributes(key, "Kustomization"),
+        ...unitAttributes(key, kindName(key.kind)),
         [attribute.action]: syncAction, [attribute.revision]: is.attempted, [attribute.result]: is.fault ? "failure" : "success",
         ...(!newChange && { [attribute.drift]: true }), "gitops.objects.changed": work.objects.length,
       },
@@ -110,16 +114,16 @@ export class Traces {
     const own = childOf(unit, `${name}\n${attempt}`);
     this.spans.recordSpan({
       name, parent: unit, traceparent: own, startMs, endMs, ...(fault && { error: fault }),
-      attributes: { [attribute.unit]: actorId(key), [attribute.taskName]: name },
+      attributes: { [attribute.unit]: objectId(key), [attribute.taskName]: name },
     });
-    if (name !== "apply") return;
+    if (!writes.has(name)) return;
     // Two clocks of one process, one in whole milliseconds.
     const within = (each: ObjectPart) => each.startMs >= startMs - 1 && each.endMs <= endMs + 1;
     for (const object of objects.filter(within).slice(0, mostObjectSpans)) {
       const id = parseInventoryId(object.id);
       this.spans.recordSpan({
         name: `${object.action} ${displayName(id)}`, parent: own, startMs: object.startMs, endMs: object.endMs,
-        attributes: { [attribute.unit]: actorId(key), ...resourceAttributes(id) },
+        attributes: { [attribute.unit]: objectId(key), ...resourceAttributes(id), ...(object.by && { [attribute.driftManager]: object.by }) },
       });
     }
   }
@@ -132,7 +136,7 @@ export class Traces {
   }
 }
 
-const unitLabel = (key: ActorKey, revision: string): string => `${actorId(key)}\n${revision}`;
+const unitLabel = (key: ActorKey, revision: string): string => `${objectId(key)}\n${revision}`;
 const partLabel = (key: ActorKey, revision: string, epoch: number): string => `${unitLabel(key, revision)}\n${epoch}`;
 
 const eventAttributes = ({ fromEpoch, toEpoch, worker, cause }: Handover) =>

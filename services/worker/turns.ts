@@ -21,7 +21,7 @@ export type TurnsPorts = {
 };
 
 /** What takes its turn: the rest waits for others, or is over in a moment. */
-const gated = new Set(["resolve", "fetch", "build", "apply", "prune", "remove"]);
+const gated = new Set(["resolve", "fetch", "build", "compose", "apply", "compare", "prune", "remove", "look", "edit"]);
 const inFlight = 48;
 const leaseRetryMs = 200;
 /** So long an effect waits to be shown its objects; then it asks the API server: after a crash who watched may be gone too. */

@@ -5,31 +5,38 @@
 import type { AnyEventObject } from "xstate";
 import type { Own } from "#machines/rules/coordination.ts";
 import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
+import type { ActorView, WorkerView } from "#protocol/messages/fleet.ts";
 import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { sources } from "#services/sources/index.ts";
+import { handleOf } from "#services/store/artifacts.ts";
 import { Cell } from "#services/store/cell.ts";
 import { sleep } from "#services/store/clock.ts";
 import { addressees, type Delivered } from "#services/store/mail.ts";
+import { Awaiting } from "./awaiting.ts";
 import { Comparison } from "./comparison.ts";
 import { Costs } from "./costs.ts";
 import { DriftWatch } from "./drift-watch.ts";
+import { effectsOf } from "./effects/all.ts";
 import type { Effects } from "./effects/effects.ts";
 import { HubObjects } from "./effects/hub-objects.ts";
-import { kustomizationEffects } from "./effects/kustomization.ts";
-import { sourceEffects, type SourcePorts } from "./effects/source.ts";
+import type { SourcePorts } from "./effects/source.ts";
 import { factsOf, type RawObject } from "./facts.ts";
 import { factsHash } from "./facts-hash.ts";
 import { Fences } from "./fences.ts";
-import { Fleet, type ActorView, type WorkerView } from "./fleet.ts";
+import { Fleet } from "./fleet.ts";
 import { eventOf } from "./hint-event.ts";
 import { Host, type EffectCall, type HostPorts, type Transition } from "./host.ts";
 import type { Hub } from "./hub.ts";
-import { hubKey, hubPartition, isHub, kindName, machineOf } from "./kinds.ts";
+import { hubKey, hubPartition, isHub, isUnit, machineOf } from "./kinds.ts";
 import type { Lane } from "./lanes.ts";
 import { Ownership, type Takeover } from "./ownership.ts";
+import { Places } from "./places.ts";
+import { spread } from "./spread.ts";
+import { Sweep } from "./sweep.ts";
+import { reachAgain } from "./reach-again.ts";
 import { RenderedCache } from "./rendered-cache.ts";
 import { countsOf, viewsOf } from "./shown.ts";
-import { HeldSources } from "./sources-held.ts";
+import { tenantOf } from "./tenant.ts";
 import { Telling } from "./telling.ts";
 import { Traces } from "./traces.ts";
 import { Turns } from "./turns.ts";
@@ -37,12 +44,11 @@ import type { WorkerOptions } from "./worker-options.ts";
 import { every, until } from "./timing.ts";
 
 /** What writes to a cluster: a hand-over waits for its end, rather than do it twice. */
-const writing = new Set(["apply", "prune", "remove"]);
+const writing = new Set(["apply", "prune", "remove", "act", "correct", "sweep", "push"]);
 
 /** A hand-over waits this long for writes to end by themselves. */
 const writesMs = 3_000;
-const reportMs = 10_000;
-const tellMs = 2_000;
+const [lookMs, reportMs, tellMs] = [200, 10_000, 2_000];
 /** On the way out. */
 const drainMs = 20_000;
 
@@ -51,7 +57,6 @@ export class Worker {
   private readonly cell: Cell;
   private readonly host: Host;
   private readonly hub: Hub;
-  private readonly hubObjects: HubObjects;
   private readonly ownership: Ownership;
   private readonly fleetOf: Fleet;
   private readonly telling: Telling;
@@ -59,7 +64,9 @@ export class Worker {
   private readonly drift: DriftWatch;
   private readonly effects: Record<string, Effects>;
   private readonly turns: Turns;
-  private readonly held: HeldSources;
+  private readonly awaiting: Awaiting;
+  private readonly places: Places;
+  private readonly sweep: Sweep;
   private readonly comparison: Comparison;
   private readonly costs: Costs;
   private readonly rendered = new RenderedCache();
@@ -78,32 +85,38 @@ export class Worker {
     const { clock, log, metrics, spans, name, bus } = options;
     this.costs = new Costs(clock.monoMs());
     this.turns = new Turns({
-      clock, costs: this.costs, isShown: (partition) => this.comparison.isShown(partition), tenantOf: (key) => this.tenantOf(key),
+      clock, costs: this.costs, isShown: (partition) => this.comparison.isShown(partition), tenantOf: (key) => tenantOf(key, options.tenantLabel, () => this.hub.cached(key)),
       fenced: (partition) => this.fences.raised(partition),
     });
     this.cell = new Cell(options.cellLog, {
       worker: name, clock, hubId: options.hubId, about: this.about(), startHeart: (callbacks) => options.startHeart(callbacks),
       onOwn: (partition, own) => this.ownership.own(partition, own),
       onWant: (partition, want) => this.ownership.want(partition, want),
+      onShards: () => this.resharded(),
       onFenced: (partition) => this.ownership.fenced(partition),
       onHint: (hint) => this.received(hint),
-      onAwaited: (awaited, waiter, missed) => this.held.awaited(awaited, waiter, missed),
+      onAwaited: (awaited, waiter, missed) => this.awaiting.awaited(awaited, waiter, missed),
       onLost: (reason) => { this.halt(); options.onLost(reason); },
       onCommit: (ms) => metrics.natsCommit(ms / 1000, "stored"),
       onUnreadable: (subject, detail) => log.error("unreadable message set aside", detail, { subject }),
     });
-    this.held = new HeldSources({
-      clock, cell: this.cell, recordOf: (key) => this.host.record(key), exists: async (key) => (await this.hub.reread(key)) !== undefined,
+    this.awaiting = new Awaiting({
+      clock, cell: this.cell, recordOf: (key) => this.host.record(this.places.hosted(key)), isAway: (key) => this.places.isAway(key), exists: async (key) => (await this.hub.reread(key)) !== undefined,
+      follow: (object, changed, signal) => this.hub.followObject(object, changed, signal),
     });
     this.traces = new Traces(spans);
     this.hub = options.openHub({
-      clock, worker: name, bus, guard: (key) => this.cell.guard(key), signal: this.stopping.signal,
+      clock, worker: name, bus, guard: (key) => this.guard(key), signal: this.stopping.signal,
       onObject: (key, object) => this.sighted(key, object),
-      onShown: (partition) => this.comparison.show(partition),
-      onWritten: (key, id, action, startMs, endMs) => this.traces.objectWritten(key, id, action, startMs, endMs),
+      onStatus: (key) => this.awaiting.objectChanged(key),
+      onShown: (partition) => {
+        this.comparison.show(partition);
+        this.places.shown(partition);
+      },
+      shards: () => this.cell.roster.shards,
+      onWritten: (...written) => this.traces.objectWritten(...written),
       log,
     });
-    this.hubObjects = new HubObjects(this.hub);
     this.fences = new Fences({
       clock, owns: (partition) => this.cell.owns(partition),
       raise: (fence) => this.hub.raiseEpoch(fence, () => this.cell.guardPartition(fence.partition)),
@@ -113,9 +126,9 @@ export class Worker {
       clock,
       machineOf: (kind) => machineOf(kind, this.kinds),
       load: (key) => this.cell.read(key),
-      commit: (write) => this.cell.commit(this.held.withAwaited(write)),
+      commit: (write) => this.cell.commit(this.awaiting.withAwaited(write)),
       perform: (src, call) => this.perform(src, call),
-      route: (from, emitted) => this.held.route(from, emitted),
+      route: (from, emitted) => this.awaiting.route(from, emitted),
       tell: (key, notice) => this.telling.tell(key, notice),
       ended: (key, run, _context, outcome) => {
         this.traces.ended(key, run, outcome);
@@ -126,6 +139,19 @@ export class Worker {
       quarantined: (key, fault) => this.telling.quarantined(key, fault),
     };
     this.host = new Host(options.wrap?.(ports) ?? ports);
+    this.places = new Places({
+      clock, cell: this.cell, transfers: this.cell.transfers, host: this.host, writing, shards: () => this.cell.roster.shards,
+      object: (key) => this.hub.cached(key),
+      isShown: (partition) => this.comparison.isShown(partition),
+      exists: async (key) => (await this.hub.reread(key)) !== undefined,
+      inOrder: (waiters, news) => this.sweep.inOrder(waiters, news),
+      tell: (key, object) => this.tell(key, object),
+      debug: (text, details) => log.debug(text, details),
+    });
+    this.sweep = new Sweep({
+      clock, object: (key) => this.hub.cached(key), deliver: (hint) => this.hint(hint),
+      changedDirectories: (before, after) => options.renderer.changedDirectories(handleOf(options.artifacts, before), handleOf(options.artifacts, after)),
+    });
     this.ownership = new Ownership({
       worker: name, clock, bus, cell: this.cell,
       take: (takeover) => this.take(takeover),
@@ -155,27 +181,26 @@ export class Worker {
     this.drift = new DriftWatch({
       recordOf: (key) => this.host.record(key) ?? this.host.recordOf(key),
       drifted: (key, entries) => this.hub.cluster.drifted(key, entries).map(({ id }) => id),
-      report: (key) => this.deliver(key, { type: "drift" }, "drift"),
+      clock, storageOf: (key, place) => this.hub.storageOf(key, place),
+      report: (key) => this.deliver(key, { type: "drift" }, "drift"), look: (key) => this.deliver(key, { type: "look" }, "drift"),
     });
     this.comparison = new Comparison({
       clock, owns: (partition) => this.cell.owns(partition),
       units: () => this.units(),
       recordOf: async (key) => this.host.record(key) ?? this.cell.read(key),
       hasObject: (key) => isHub(key) || this.hub.cached(key) !== undefined,
-      gone: (key) => this.deliver(key, { type: "object", facts: null }, "change"),
+      gone: (key) => this.sighted(key, undefined),
       status: (key, record) => this.telling.compare(key, record),
       drift: (key, record) => this.drift.compareAll(key, record),
-      ensureWatched: (entries) => this.hub.ensureWatched(entries),
+      ensureWatched: (key, entries) => this.hub.ensureWatched(key, entries),
+      isElsewhere: (key) => this.hub.isElsewhere(key),
+      reachAgain: (partition, records) => void reachAgain(partition, records, { hub: this.hub, tenancy: options.tenancy ?? {}, owns: (each) => this.cell.owns(each), log }),
       failed: (thrown) => log.error("kinds could not be watched", thrown),
     });
-    this.effects = {
-      source: sourceEffects({ kinds: this.kinds, hub: this.hubObjects, artifacts: options.artifacts, spans, clock, guard: (key) => this.cell.guard(key) }),
-      kustomization: kustomizationEffects({
-        hub: this.hubObjects, held: (key) => this.held.held(key), artifacts: options.artifacts, renderer: options.renderer, rendered: this.rendered,
-        cluster: this.hub.cluster, kindOf: kindName, epochOf: (key) => this.cell.epochOf(key), stamps: options.stampEpochs === true,
-      }),
-      cluster: { connect: () => this.hub.connect(), watch: ({ signal }) => this.hub.watch(signal) },
-    };
+    this.effects = effectsOf({
+      options, kinds: this.kinds, hub: this.hub, hubObjects: new HubObjects(this.hub), cell: this.cell, host: this.host, places: this.places,
+      awaiting: this.awaiting, rendered: this.rendered, guard: (key) => this.guard(key),
+    });
     metrics.observe({
       actors: () => countsOf(this.host.all()), spansDropped: () => spans.droppedTotal(), renders: () => this.rendered.builtTotal,
       ...this.fleetOf.readings(this.cell, this.costs),
@@ -187,13 +212,17 @@ export class Worker {
     const { clock } = this.options;
     await this.cell.join();
     this.hub.subscribe({
-      changed: (owner, id) => this.drift.changed({ kind: "kustomization", ...owner }, id),
+      changed: (unit, id) => {
+        const key = this.places.hosted(unit);
+        if (!this.comparison.isComing(partitionOf(key))) this.drift.changed(key, id);
+      },
+      known: (unit) => this.comparison.known(unit), storage: (unit) => this.drift.storageChanged(this.places.hosted(unit)),
       relisted: (partition) => this.comparison.relisted(partition),
     });
     this.ownership.look();
     this.cancels.push(
       every(clock, lookMs, () => this.ownership.look()),
-      every(clock, tellMs, () => this.cell.say(this.about())),
+      every(clock, tellMs, () => { this.cell.say(this.about()); this.awaiting.tidy(); }),
       every(clock, reportMs, () => {
         const costs = this.costs.turn(clock.monoMs());
         if (this.cell.owned.length > 0) void this.cell.report(costs).catch(() => undefined); // only makes the placement better
@@ -207,7 +236,7 @@ export class Worker {
     const isJoined = this.readySince || this.ownership.isSettled();
     return [
       ...(isJoined ? [] : ["joining the cell: partitions are being placed, or NATS is away"]),
-      ...(this.hub.isConnected() ? [] : ["the hub's API server has not answered yet"]),
+      ...(this.hub.isConnected() ? [] : (this.hub.refusals()[0] ? this.hub.refusals() : ["the hub's API server has not answered yet"])),
       ...(this.cell.holds() ? [] : ["coordination lost: NATS does not answer, nothing is written"]),
     ];
   }
@@ -219,6 +248,8 @@ export class Worker {
     return keys.length;
   }
 
+  lost = (path: string): Promise<boolean> => this.awaiting.lost(path);
+  newestAt = (path: string): Promise<string | undefined> => this.awaiting.newestAt(path);
   views = (): Promise<ActorView[]> => this.fleetOf.actors();
   fleet = async (): Promise<WorkerView[]> => this.fleetOf.workers();
   drain = (name: string, on: boolean): Promise<void> => this.fleetOf.drain(name, on);
@@ -250,15 +281,15 @@ export class Worker {
   private about() {
     return {
       capacity: this.options.capacity, actors: this.readySince ? this.host.size : 0, load: this.costs.total(), draining: this.draining,
-      refuses: [...this.refused],
+      refuses: [...this.refused], shard: this.options.shard ?? "",
     };
   }
 
   private halt(): void {
     this.stopping.abort();
-    this.comparison.stop();
+    for (const each of [this.comparison, this.drift]) each.stop();
     for (const cancel of this.cancels) cancel();
-    this.ownership.stop();
+    for (const each of [this.ownership, this.places, this.sweep]) each.stop();
     this.fleetOf.close();
     this.host.stop();
     this.telling.stop();
@@ -267,6 +298,7 @@ export class Worker {
   // Partitions come and go
 
   private take({ partition, own, from, contents, recovered }: Takeover): void {
+    this.places.took(partition, contents);
     const addressed = addressees(contents);
     for (const { key, record } of contents.records)
       try {
@@ -284,6 +316,7 @@ export class Worker {
       for (const { key, record } of contents.records)
         if (record.runs.some(({ src }) => writing.has(src))) this.host.deliver(key, { type: "recovered" });
     this.cell.openMail(partition, contents);
+    this.awaiting.took(partition);
     this.traces.tookOver(contents.records, { fromEpoch: own.epoch - 1, toEpoch: own.epoch, worker: from, cause: own.cause, atMs: this.options.clock.nowMs() });
   }
 
@@ -293,10 +326,13 @@ export class Worker {
       if (next && !lost) this.traces.handedOver(key, record, { fromEpoch: next.epoch - 1, toEpoch: next.epoch, worker: next.worker, cause: next.cause, atMs });
       this.telling.forget(key);
       this.drift.forget(key);
+      this.rendered.drop(`${key.namespace}/${key.name}`);
       this.turns.rests(key);
     }
     this.options.metrics.moved({ direction: "given", cause: lost ? "crash" : "handover" });
     this.host.release(partition);
+    this.places.drop(partition);
+    this.sweep.drop(partition);
     this.cell.drop(partition);
     this.costs.drop(partition);
     this.comparison.drop(partition);
@@ -321,7 +357,19 @@ export class Worker {
     this.cell.say(this.about());
   }
 
+  /** Keys have a shard that had none. */
+  private resharded(): void {
+    this.hub.reshard();
+    this.places.reconsider(this.hub.labelled());
+  }
+
   // What actors do
+
+  /** @throws Fault LeaseLost */
+  private guard(key: ActorKey): void {
+    if (!this.places.mayAct(key)) throw new Fault("LeaseLost", actorId(key), { detail: "it is on its way to another place" });
+    this.cell.guard(key);
+  }
 
   private async perform(src: string, call: EffectCall): Promise<unknown> {
     const machine = machineOf(call.key.kind, this.kinds)?.id ?? "";
@@ -331,14 +379,12 @@ export class Worker {
     return this.turns.run(src, call, () => effect(call));
   }
 
-  private tenantOf(key: ActorKey): string {
-    const { tenantLabel } = this.options;
-    if (tenantLabel === undefined) return key.namespace;
-    const { labels } = (this.hub.cached(key)?.metadata ?? {}) as { labels?: Record<string, string> };
-    return labels?.[tenantLabel] || key.namespace;
+  private received(delivered: Delivered): void {
+    if (!this.cell.owns(partitionOf(delivered.key)) || this.places.received(delivered) || this.sweep.take(delivered)) return;
+    this.hint(delivered);
   }
 
-  private received({ key, kind, body, seq }: Delivered): void {
+  private hint({ key, kind, body, seq }: Delivered): void {
     const event = eventOf(key, kind, body);
     if (event) this.deliver(key, event, "change", { kind, seq });
     else this.options.log.error("malformed hint set aside", kind, { actor: actorId(key) });
@@ -352,7 +398,12 @@ export class Worker {
 
   /** The hub's watch saw an object of ours, or saw it go. */
   private sighted(key: ActorKey, object: RawObject | undefined): void {
-    const facts = object ? factsOf(key.kind, object) : null;
+    this.awaiting.objectChanged(key);
+    if (this.cell.owns(partitionOf(key)) && this.places.sighted(key, object)) this.tell(key, object);
+  }
+
+  private tell(key: ActorKey, object: RawObject | undefined): void {
+    const facts = object ? factsOf(key.kind, object, this.hub.inputsOf(key), this.options.features) : null;
     if (!this.cell.owns(partitionOf(key)) || !this.isNews(key, facts)) return;
     const requested = facts !== null && "requestedAt" in facts && facts.requestedAt !== "" && facts.requestedAt !== facts.handledAt;
     this.deliver(key, { type: "object", facts }, requested ? "command" : "change");
@@ -365,9 +416,11 @@ export class Worker {
 
   private kept(transition: Transition): void {
     const { key, before, after } = transition;
-    if (after.busySinceMs === undefined) this.turns.rests(key);
+    if (after.busySinceMs === undefined) for (const each of [this.turns, this.sweep]) each.rests(key);
     this.telling.kept(transition);
-    if (key.kind === "kustomization") this.drift.moved(key, before, after);
+    this.awaiting.kept(transition);
+    for (const emitted of transition.emits) void spread(key, emitted, { hub: this.hub, cell: this.cell }).catch(() => undefined);
+    if (isUnit(key)) this.drift.moved(key, before, after);
     if (after.snapshot.status !== "done") return;
     // Created anew under the same name while the old one was being cleaned up.
     const object = this.hub.cached(key);
@@ -375,8 +428,6 @@ export class Worker {
   }
 
   private *units(): Iterable<ActorKey> {
-    for (const { key } of this.host.all()) if (key.kind === "kustomization") yield key;
+    for (const { key } of this.host.all()) if (isUnit(key)) yield key;
   }
 }
-
-const lookMs = 200;

@@ -32,6 +32,13 @@ export const kustomization = (index: number): KubeObject => ({
 
 const paths: Record<string, string> = {
   GitRepository: `/apis/source.toolkit.fluxcd.io/v1/namespaces/${namespace}/gitrepositories`,
+  OCIRepository: `/apis/source.toolkit.fluxcd.io/v1/namespaces/${namespace}/ocirepositories`,
+  Bucket: `/apis/source.toolkit.fluxcd.io/v1/namespaces/${namespace}/buckets`,
+  HelmRepository: `/apis/source.toolkit.fluxcd.io/v1/namespaces/${namespace}/helmrepositories`,
+  HelmRelease: `/apis/helm.toolkit.fluxcd.io/v2/namespaces/${namespace}/helmreleases`,
+  ImageRepository: `/apis/image.toolkit.fluxcd.io/v1/namespaces/${namespace}/imagerepositories`,
+  ImagePolicy: `/apis/image.toolkit.fluxcd.io/v1/namespaces/${namespace}/imagepolicies`,
+  ImageUpdateAutomation: `/apis/image.toolkit.fluxcd.io/v1/namespaces/${namespace}/imageupdateautomations`,
   Kustomization: `/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/${namespace}/kustomizations`,
   Deployment: `/apis/apps/v1/namespaces/${namespace}/deployments`,
 };
@@ -46,10 +53,10 @@ export class Observer {
     this.client = client;
   }
 
-  /** Follows Kustomizations and Deployments by watch, so that measuring adds no requests to what is measured. */
-  static async open(kubeconfig: string): Promise<Observer> {
+  /** Follows Kustomizations, Deployments and other kinds by watch, so that measuring adds no requests to what is measured. */
+  static async open(kubeconfig: string, also: string[] = []): Promise<Observer> {
     const observer = new Observer(createKubeClient(await loadClusterConfig({ path: kubeconfig })));
-    for (const kind of ["Kustomization", "Deployment"]) observer.follow(kind);
+    for (const kind of ["Kustomization", "Deployment", ...also]) observer.follow(kind);
     return observer;
   }
 
@@ -99,6 +106,12 @@ export class Observer {
       synced: () => undefined,
     }, this.stop.signal);
   }
+}
+
+/** Ready, and as its newest generation wants it. */
+export function isReadyNow(object: KubeObject | undefined, generation = 1): boolean {
+  const { conditions = [], observedGeneration = 0 } = (object?.["status"] ?? {}) as { conditions?: { type: string; status: string }[]; observedGeneration?: number };
+  return observedGeneration >= generation && conditions.some(({ type, status }) => type === "Ready" && status === "True");
 }
 
 export function isReadyAt(unit: KubeObject | undefined, commit: string): boolean {

@@ -79,7 +79,7 @@ export async function measure(count: number): Promise<Record<string, number>> {
 export function settled(nowMs: number): ActorRecord {
   let { record } = begin(kustomization, { key: "kustomization/apps/unit" }, nowMs);
   const facts = {
-    uid: "11111111-2222-3333-4444-555555555555", generation: 1, deleting: false, finalizer: true, suspended: false, requestedAt: "", handledAt: "", notYet: [],
+    uid: "11111111-2222-3333-4444-555555555555", generation: 1, deleting: false, finalizer: true, suspended: false, requestedAt: "", handledAt: "",
     intervalMs, retryMs: 60_000, timeoutMs: 60_000, source: "gitrepository/apps/fleet", prune: true, health: false, deletion: "Delete",
   };
   record = step(kustomization, record, { type: "object", facts }, nowMs).record;

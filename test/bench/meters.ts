@@ -21,8 +21,13 @@ export async function read(gatewayUrl: string, pid: number): Promise<Reading> {
     requests += Number(value);
     if (!["get", "list", "dry-run", "dryrun"].includes(verb)) writes += Number(value);
   }
-  return { requests, writes, renders, cpuMs: cpuMsIn(stat), rssMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
+  return { requests, writes, renders, cpuMs: cpuMsIn(stat), rssMb: rssMbIn(status) };
 }
+
+/** Resident memory of a process. */
+export const rssMbOf = async (pid: number): Promise<number> => rssMbIn(await readFile(`/proc/${pid}/status`, "utf8"));
+
+const rssMbIn = (status: string): number => Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 
 /** CPU time a process has used so far. */
 export const cpuMsOf = async (pid: number): Promise<number> => cpuMsIn(await readFile(`/proc/${pid}/stat`, "utf8"));

@@ -81,8 +81,9 @@ function hubOf(count: number, template: ActorRecord): { watch: WatchPort; reques
     },
     requests: {
       get: () => Promise.resolve(undefined), patchStatus: () => wrote(unitObject(0, template)), patchMetadata: () => wrote(unitObject(0, template)), event: () => wrote(undefined),
-      secret: () => Promise.resolve({}), idsOf: () => Promise.resolve([]), healthOf: () => Promise.resolve("Current"), raiseEpoch: () => Promise.resolve(),
-      apply: () => wrote({ entries: [], changes: [] }), prune: () => wrote({ deleted: [], left: [] }),
+      data: () => Promise.resolve(undefined), secret: () => Promise.resolve({}), list: () => Promise.resolve([]), applyOwned: () => Promise.reject(new Error("not here")), removeOwned: () => Promise.resolve(), pullSecretNames: () => Promise.resolve([]), idsOf: () => Promise.resolve([]), healthOf: () => Promise.resolve({ status: "Current", message: "" }), hasAccount: () => Promise.resolve(true), handleOf: () => { throw new TypeError("nothing is released"); }, raiseEpoch: () => Promise.resolve(),
+      readObject: () => Promise.resolve({ resource: "" }), followObject() {},
+      apply: () => wrote({ entries: [], changes: [] }), compare: () => Promise.resolve({ differences: [] }), prune: () => wrote({ deleted: [], left: [] }),
     },
   };
 }
@@ -100,7 +101,7 @@ async function main([url = "", token = "", wanted = ""]: string[]): Promise<void
       stream: "FL_main", worker: name, about: { capacity: 1, actors: 0, load: 0, draining: false, refuses: [] }, ...callbacks,
     }),
     openHub: (wires) => createHub({ ...wires, ...hub }),
-    artifacts: {} as WorkerOptions["artifacts"], renderer: {} as WorkerOptions["renderer"], spans: { recordSpan: () => "", droppedTotal: () => 0 } as unknown as Spans,
+    artifacts: {} as WorkerOptions["artifacts"], renderer: {} as WorkerOptions["renderer"], cel: {} as WorkerOptions["cel"], digestKey: async () => new Uint8Array(32), helm: {} as WorkerOptions["helm"], engine: {} as WorkerOptions["engine"], decryption: {} as WorkerOptions["decryption"], spans: { recordSpan: () => "", droppedTotal: () => 0 } as unknown as Spans,
     metrics: createMetrics({ version: "bench" }), log: createLog({ level: "error", name: "bench" }), artifactUrl: (path) => path,
     onLost: (reason) => { console.error(reason); process.exit(1); },
   });

@@ -1,14 +1,9 @@
 /** What one `flotilla up` does: the scenarios share one cluster and one Flotilla, in this order. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { startControlPlane } from "../../deploy/local/control-plane.ts";
-import { startGitServer } from "../../deploy/local/git-server.ts";
-import { startFlotilla } from "../system/flotilla.ts";
-import { appFiles, appName, gitRepository, imageOf, isReadyAt, kustomization, namespace, Observer } from "./fleet.ts";
-import { percentile, read, rounded } from "./meters.ts";
+import { appFiles, appName, gitRepository, imageOf, kustomization } from "./fleet.ts";
+import { percentile, rounded } from "./meters.ts";
 import { print, say } from "./report.ts";
+import { flotilla, withUp } from "./up.ts";
 
 const units = Number(process.env["UNITS"] ?? 100);
 const moreUnits = 200;
@@ -17,26 +12,7 @@ const rounds = 30;
 const restMs = 65_000; // idle threads end after a minute
 
 export async function runSingle(runs: (scenario: string) => boolean): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), "flotilla-bench-"));
-  const stops: (() => Promise<unknown>)[] = [() => rm(dir, { recursive: true, force: true })];
-  try {
-    const plane = await startControlPlane({ dir: join(dir, "cluster"), onProgress: say });
-    stops.push(() => plane.stop());
-    const server = await startGitServer({ dir: join(dir, "git") });
-    stops.push(() => server.stop());
-    await server.createRepo("fleet");
-    const profile = process.env["CPU_PROFILE_DIR"];
-    const flotilla = await startFlotilla({
-      kubeconfig: plane.kubeconfig, data: join(dir, "data"), ...(profile && { nodeArgs: ["--cpu-prof", `--cpu-prof-dir=${profile}`] }),
-    });
-    stops.push(() => flotilla.stop());
-    const observer = await Observer.open(plane.kubeconfig);
-    stops.push(() => observer.close());
-    await observer.client.request({ method: "POST", path: "/api/v1/namespaces", body: { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } } });
-    const meter = () => read(flotilla.url, flotilla.pid);
-    const announce = () => flotilla.announce(server.repoUrl("fleet"));
-    const allReady = (count: number, sha: string) => () => Array.from({ length: count }, (_, i) => observer.get("Kustomization", appName(i))).every((unit) => isReadyAt(unit, sha));
-
+  await withUp(flotilla, async ({ server, observer, meter, announce, allReady }) => {
     const files = Object.assign({}, ...Array.from({ length: units }, (_, i) => appFiles(i, "example.com/web:0"))) as Record<string, string>;
     let head = await server.commit("fleet", { files, message: "the fleet" });
 
@@ -129,7 +105,5 @@ export async function runSingle(runs: (scenario: string) => boolean): Promise<vo
         kb_per_further_unit: rounded(((large.rssMb - small.rssMb) * 1024) / moreUnits),
       });
     }
-  } finally {
-    for (const stop of stops.toReversed()) await stop().catch((thrown: unknown) => say(String(thrown)));
-  }
+  });
 }

@@ -30,12 +30,12 @@ const sampleOf = (kind: string, name: string) =>
 
 test("[API1] the API server finds nothing to object to in the schemas", async () => {
   type Crd = { status: { conditions: { type: string; status: string }[]; storedVersions: string[] } };
-  for (const { plural, group } of kinds) {
+  for (const { plural, group, versions } of kinds) {
     const { status } = await shared.get<Crd>("crd", `${plural}.${group}`);
     const isBad = ({ type, status }: { type: string; status: string }) =>
       type === "NonStructuralSchema" ? status === "True" : status !== "True";
     assert.deepEqual(status.conditions.filter(isBad), []);
-    assert.deepEqual(status.storedVersions, ["v1"]);
+    assert.deepEqual(status.storedVersions, versions.filter(({ storage }) => storage).map(({ name }) => name));
   }
 });
 
@@ -45,7 +45,7 @@ for (const sample of samples)
     const accepted = JSON.parse(await judge(sample));
     const ours = parse(stored(sample));
     assert.deepEqual(parse(stored(accepted)).spec, ours.spec);
-    if (sample.apiVersion.endsWith("/v1")) assert.deepEqual(accepted.spec, ours.spec);
+    if (sample.apiVersion === kindNamed(sample.kind).apiVersion) assert.deepEqual(accepted.spec, ours.spec);
   });
 
 for (const { kind, name } of [
@@ -58,26 +58,30 @@ for (const { kind, name } of [
     assert.deepEqual(kindNamed(kind).parse(found).status, found.status);
   });
 
-for (const sample of samples.filter(({ apiVersion }) => apiVersion.endsWith("/v1beta2")))
-  test(`[API5] ${sample.kind} v1beta2: served with a warning, and what it alone had is not stored`, async () => {
-    const { plural, group, versions } = kindNamed(sample.kind);
-    const former = Object.keys(versions.find(({ name }) => name === "v1beta2")?.formerSpecFields ?? {});
-    assert.ok(former.length > 0 && former.every((name) => name in sample.spec));
+for (const sample of samples.filter(({ kind, apiVersion }) => apiVersion !== kindNamed(kind).apiVersion))
+  test(`[API5] ${sample.kind} ${sample.metadata.name}: its old version is served with a warning, and what that alone had is not stored`, async () => {
+    const { plural, group, versions, apiVersion: stored } = kindNamed(sample.kind);
+    const version = sample.apiVersion.slice(group.length + 1);
+    const { formerSpecFields = {}, formerFields = {} } = versions.find(({ name }) => name === version) ?? assert.fail(version);
+    const former = Object.keys(formerSpecFields);
+    assert.ok(former.every((name) => name in sample.spec));
 
     await create(sample);
-    const address = [`${plural}.v1beta2.${group}`, sample.metadata.name, "-n", namespace];
+    const address = [`${plural}.${version}.${group}`, sample.metadata.name, "-n", namespace];
     const found = await shared.get<Sample>(...address);
     assert.equal(found.apiVersion, sample.apiVersion);
     assert.deepEqual(
       former.filter((name) => name in found.spec),
       [],
     );
+    for (const name of Object.values(formerFields).flatMap((fields) => Object.keys(fields)))
+      assert.ok(!JSON.stringify(found.spec).includes(`"${name}"`), name);
 
     const warned = await shared.kubectl(["get", "--warnings-as-errors", ...address]).then(
       () => "",
       (error: Error) => error.message,
     );
-    assert.match(warned, new RegExp(`v1beta2 ${sample.kind} is deprecated, use v1`));
+    assert.match(warned, new RegExp(`${version} ${sample.kind} is deprecated, use ${stored.slice(group.length + 1)}`));
     for (const name of former) assert.ok(warned.includes(`spec.${name}`), name);
   });
 
@@ -119,7 +123,15 @@ test("[API9] the Ready condition shows in the columns; writing it changes no spe
 });
 
 const git = { url: "https://git.example.com/team/shop.git", interval: "1m" };
+const artifact = { url: "oci://registry.example.com/a", interval: "1m" };
+const storage = { bucketName: "shop", endpoint: "s3.example.com", interval: "1m" };
+const generated = { sources: [{ alias: "repo", kind: "GitRepository", name: "a" }], artifacts: [{ name: "a", copy: [{ from: "@repo/", to: "@artifact/" }] }] };
 const unit = { sourceRef: { kind: "GitRepository", name: "shop" }, interval: "10m", prune: true };
+const release = { chartRef: { kind: "OCIRepository", name: "shop" }, interval: "10m" };
+const chart = { chart: "shop", sourceRef: { kind: "HelmRepository", name: "charts" } };
+const image = { image: "registry.example.com/a", interval: "5m" };
+const update = { interval: "10m", sourceRef: { kind: "GitRepository", name: "a" }, git: { commit: { author: { email: "a@b.c" } } } };
+const policy = { imageRepositoryRef: { name: "a" }, policy: { numerical: {} } };
 const ref = { name: "a" };
 
 type Refused = { field: string; spec: object; /** Only the API server evaluates CEL. */ rule?: true };
@@ -137,6 +149,44 @@ const refused: Record<string, Refused[]> = {
     { field: "spec", spec: { ...git, serviceAccountName: "a" }, rule: true },
     { field: "spec", spec: { ...git, serviceAccountName: "a", provider: "github" }, rule: true },
   ],
+  OCIRepository: [
+    { field: "spec.url", spec: { ...artifact, url: "https://registry.example.com/a" } },
+    { field: "spec.interval", spec: { url: artifact.url } },
+    { field: "spec.timeout", spec: { ...artifact, timeout: "1h" } },
+    { field: "spec.provider", spec: { ...artifact, provider: "github" } },
+    { field: "spec.layerSelector.operation", spec: { ...artifact, layerSelector: { operation: "move" } } },
+    { field: "spec.verify.provider", spec: { ...artifact, verify: { provider: "gpg" } } },
+    { field: "spec.verify.matchOIDCIdentity[0].subject", spec: { ...artifact, verify: { matchOIDCIdentity: [{ issuer: "a" }] } } },
+  ],
+  Bucket: [
+    { field: "spec.endpoint", spec: { bucketName: "shop", interval: "1m" } },
+    { field: "spec.interval", spec: { ...storage, interval: "1d" } },
+    { field: "spec.timeout", spec: { ...storage, timeout: "1h" } },
+    { field: "spec.provider", spec: { ...storage, provider: "minio" } },
+    { field: "spec.sts.endpoint", spec: { ...storage, sts: { provider: "ldap", endpoint: "sts.example.com" } } },
+    { field: "spec.sts.provider", spec: { ...storage, sts: { provider: "oidc", endpoint: "https://sts.example.com" } } },
+    { field: "spec", spec: { ...storage, provider: "gcp", sts: { provider: "ldap", endpoint: "https://sts.example.com" } }, rule: true },
+    { field: "spec", spec: { ...storage, provider: "aws", sts: { provider: "ldap", endpoint: "https://sts.example.com" } }, rule: true },
+    { field: "spec", spec: { ...storage, sts: { provider: "aws", endpoint: "https://sts.example.com" } }, rule: true },
+    { field: "spec", spec: { ...storage, provider: "aws", sts: { provider: "aws", endpoint: "https://sts.example.com", secretRef: ref } }, rule: true },
+    { field: "spec", spec: { ...storage, provider: "aws", sts: { provider: "aws", endpoint: "https://sts.example.com", certSecretRef: ref } }, rule: true },
+    { field: "spec", spec: { ...storage, serviceAccountName: "a" }, rule: true },
+    { field: "spec", spec: { ...storage, provider: "aws", secretRef: ref, serviceAccountName: "a" }, rule: true },
+  ],
+  ExternalArtifact: [
+    { field: "spec.sourceRef.kind", spec: { sourceRef: { name: "a" } } },
+    { field: "spec.sourceRef.name", spec: { sourceRef: { kind: "A" } } },
+  ],
+  ArtifactGenerator: [
+    { field: "spec.sources", spec: { ...generated, sources: [] } },
+    { field: "spec.artifacts", spec: { ...generated, artifacts: [] } },
+    { field: "spec.sources[0].kind", spec: { ...generated, sources: [{ alias: "repo", kind: "HelmRepository", name: "a" }] } },
+    { field: "spec.sources[0].alias", spec: { ...generated, sources: [{ alias: "Repo", kind: "Bucket", name: "a" }] } },
+    { field: "spec.artifacts[0].copy[0].from", spec: { ...generated, artifacts: [{ name: "a", copy: [{ from: "repo/a", to: "@artifact/" }] }] } },
+    { field: "spec.artifacts[0].copy[0].to", spec: { ...generated, artifacts: [{ name: "a", copy: [{ from: "@repo/a", to: "a" }] }] } },
+    { field: "spec.artifacts[0].revision", spec: { ...generated, artifacts: [{ ...generated.artifacts[0], revision: "repo" }] } },
+    { field: "spec", spec: { ...generated, artifacts: [{ ...generated.artifacts[0], name: "{app}" }] }, rule: true },
+  ],
   Kustomization: [
     { field: "spec.prune", spec: { ...unit, prune: undefined } },
     { field: "spec.sourceRef.kind", spec: { ...unit, sourceRef: { kind: "Secret", name: "a" } } },
@@ -152,6 +202,41 @@ const refused: Record<string, Refused[]> = {
     { field: "spec.decryption.provider", spec: { ...unit, decryption: { provider: "gpg" } } },
     { field: "spec.kubeConfig", spec: { ...unit, kubeConfig: {} }, rule: true },
     { field: "spec.kubeConfig", spec: { ...unit, kubeConfig: { configMapRef: ref, secretRef: ref } }, rule: true },
+  ],
+  HelmRelease: [
+    { field: "spec.interval", spec: { chartRef: release.chartRef } },
+    { field: "spec", spec: { interval: "10m" }, rule: true },
+    { field: "spec", spec: { ...release, chart: { spec: chart } }, rule: true },
+    { field: "spec.chart.spec.sourceRef.kind", spec: { interval: "10m", chart: { spec: { ...chart, sourceRef: { kind: "OCIRepository", name: "a" } } } } },
+    { field: "spec.releaseName", spec: { ...release, releaseName: "a".repeat(54) } },
+    { field: "spec.valuesFrom[0].targetPath", spec: { ...release, valuesFrom: [{ kind: "Secret", name: "a", targetPath: "a b" }] } },
+    { field: "spec.install.strategy", spec: { ...release, install: { strategy: { name: "RemediateOnFailure", retryInterval: "1m" } } }, rule: true },
+    { field: "spec.driftDetection.mode", spec: { ...release, driftDetection: { mode: "on" } } },
+  ],
+  ImageRepository: [
+    { field: "spec.image", spec: { interval: "5m" } },
+    { field: "spec.interval", spec: { image: "a" } },
+    { field: "spec.timeout", spec: { ...image, timeout: "1h" } },
+    { field: "spec.provider", spec: { ...image, provider: "github" } },
+    { field: "spec.exclusionList", spec: { ...image, exclusionList: Array(26).fill("a") } },
+    { field: "spec.accessFrom.namespaceSelectors", spec: { ...image, accessFrom: {} } },
+  ],
+  ImageUpdateAutomation: [
+    { field: "spec.interval", spec: { ...update, interval: undefined } },
+    { field: "spec.sourceRef.name", spec: { ...update, sourceRef: { kind: "GitRepository" } } },
+    { field: "spec.sourceRef.kind", spec: { ...update, sourceRef: { kind: "Bucket", name: "a" } } },
+    { field: "spec.git.commit.author.email", spec: { ...update, git: { commit: { author: {} } } } },
+    { field: "spec.git.commit.signingKey.type", spec: { ...update, git: { commit: { author: { email: "a@b.c" }, signingKey: { type: "x509", secretRef: ref } } } } },
+    { field: "spec.update.strategy", spec: { ...update, update: { strategy: "Kustomize" } } },
+  ],
+  ImagePolicy: [
+    { field: "spec.policy", spec: { imageRepositoryRef: ref } },
+    { field: "spec.imageRepositoryRef.name", spec: { ...policy, imageRepositoryRef: {} } },
+    { field: "spec.policy.semver.range", spec: { ...policy, policy: { semver: {} } } },
+    { field: "spec.policy.numerical.order", spec: { ...policy, policy: { numerical: { order: "ASC" } } } },
+    { field: "spec.digestReflectionPolicy", spec: { ...policy, digestReflectionPolicy: "Once" } },
+    { field: "spec", spec: { ...policy, interval: "5m" }, rule: true },
+    { field: "spec", spec: { ...policy, digestReflectionPolicy: "Always" }, rule: true },
   ],
 };
 for (const [name, rows] of Object.entries(refused))

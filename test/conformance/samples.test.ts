@@ -16,8 +16,8 @@ for (const kind of kinds) {
 
   test(`[API2] the samples use every field of ${kind.kind}`, () => {
     const used = new Set(own.flatMap(({ spec }) => pathsOf(spec, "spec")));
-    const all = ["v1", "v1beta2"].flatMap((version) =>
-      factsOf(kind.crd(), version).flatMap((line) => line.match(/^spec[^ !]*/) ?? []),
+    const all = kind.versions.flatMap(({ name }) =>
+      factsOf(kind.crd(), name).flatMap((line) => line.match(/^spec[^ !]*/) ?? []),
     );
     assert.deepEqual(
       all.filter((path) => !used.has(path) && !path.endsWith("{}")),

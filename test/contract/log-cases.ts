@@ -6,7 +6,7 @@ import { LogError, type Log, type LogErrorKind, type Stored } from "#services/st
 /** @param at a partition of the case's own: `fl.<at>.` is all its */
 export type LogCase = { title: string; run(log: Log, at: number): Promise<void> };
 
-const all = async (log: Log, filter: string, from?: number): Promise<Stored[]> => {
+const all = async (log: Log, filter: string | string[], from?: number): Promise<Stored[]> => {
   const found: Stored[] = [];
   for await (const stored of log.scan(filter, from)) found.push(stored);
   return found;
@@ -116,6 +116,21 @@ export const logCases: LogCase[] = [
     await refuses(log.publish(large), "refused");
     await refuses(log.publishAll([{ subject: `fl.${at}.snap.b`, data: "x" }, large, { subject: `fl.${at}.snap.c`, data: "x" }]), "refused");
     assert.deepEqual(await all(log, `fl.${at}.snap.>`), []);
+  } },
+  { title: "[LG6] a scan of several filters gives the newest of every subject of each", async run(log, at) {
+    for (const [name, data] of [["a.1", "old"], ["b.1", "b"], ["c.1", "c"], ["a.1", "new"], ["a.2", "more"]] as const) await log.publish({ subject: `fl.${at}.snap.${name}`, data });
+    const found = await all(log, [`fl.${at}.snap.a.>`, `fl.${at}.snap.b.>`, `fl.${at}.snap.none.>`]);
+    assert.deepEqual(found.map(({ data }) => data).sort(), ["b", "more", "new"]);
+    const from = found.find(({ data }) => data === "new")?.sequence;
+    assert.deepEqual((await all(log, [`fl.${at}.snap.a.>`, `fl.${at}.snap.b.>`], from)).map(({ data }) => data), ["new", "more"]);
+  } },
+  { title: "[LG6] a scan has no end that depends on how much there is, of one filter or of many", async run(log, at) {
+    const messages = Array.from({ length: 1_300 }, (_, i) => ({ subject: `fl.${at}.snap.${i < 1_100 ? "many" : `few${i % 10}`}.u${i}`, data: String(i) }));
+    await log.publishAll(messages.slice(0, 650));
+    await log.publishAll(messages.slice(650));
+    const filters = ["many", ...Array.from({ length: 10 }, (_, i) => `few${i}`)].map((name) => `fl.${at}.snap.${name}.>`);
+    assert.equal(new Set((await all(log, filters)).map(({ data }) => data)).size, 1_300);
+    assert.equal((await all(log, `fl.${at}.>`)).length, 1_300);
   } },
   { title: "[LG6] a scan gives the newest of every subject, in order of sequence, from where it is asked to begin", async run(log, at) {
     for (const [name, data] of [["a", "1"], ["b", "2"], ["c", "3"], ["a", "4"]]) await log.publish({ subject: `fl.${at}.mbx.${name}`, data: data ?? "" });

@@ -8,7 +8,7 @@ import { LogError, type Log, type Stored } from "#services/store/log.ts";
 import { connectNats } from "#services/store/nats-connect.ts";
 import { openNatsLog } from "#services/store/nats-log.ts";
 import { ensureTraceStream } from "#services/telemetry/trace-stream.ts";
-import { ArtifactStore } from "#services/store/artifacts.ts";
+import { openNatsVault } from "#services/store/artifacts/nats-vault.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
 import { startNatsCluster, type NatsCluster, type NatsNode } from "../../deploy/local/nats-cluster.ts";
 import { scratchFolder } from "../kit/cluster.ts";
@@ -69,13 +69,13 @@ for (const [at, { title, run }] of logCases.entries())
     }, at));
 
 test("[NT21] in a cluster everything is kept three times; what was made with less grows", async () => {
-  await ArtifactStore.open(connection);
+  await openNatsVault(connection);
   await ensureTraceStream(connection);
   const replicas = async (name: string) => (await jsm.streams.info(name)).config.num_replicas;
   const names = [stream, "OBJ_fl-artifacts", "FL_TRACES"];
   assert.deepEqual(await Promise.all(names.map(replicas)), [3, 3, 3]);
   for (const name of names) await jsm.streams.update(name, { num_replicas: 1 });
-  await ArtifactStore.open(connection);
+  await openNatsVault(connection);
   await ensureTraceStream(connection);
   await openNatsLog(connection, stream);
   assert.deepEqual(await Promise.all(names.map(replicas)), [3, 3, 3]);

@@ -27,16 +27,26 @@ export type Cluster = {
 let started: Promise<Cluster> | undefined;
 
 export function cluster(): Promise<Cluster> {
-  started ??= open();
+  started ??= shared();
   return started;
 }
 
-async function open(): Promise<Cluster> {
+/**
+ * One for this file alone. A Flotilla reconciles whatever it finds: of two on one API server each would reconcile the other's
+ * units too, so only `test/system/reconcile.real.test.ts` has one on the server that all share.
+ */
+export const ownCluster = async (): Promise<Cluster> => open(await startOwn());
+
+async function shared(): Promise<Cluster> {
   const { FLOTILLA_TEST_KUBECONFIG, FLOTILLA_TEST_AUDIT_LOG } = process.env;
-  const { kubeconfig, auditLog } =
+  return open(
     FLOTILLA_TEST_KUBECONFIG && FLOTILLA_TEST_AUDIT_LOG
       ? { kubeconfig: FLOTILLA_TEST_KUBECONFIG, auditLog: FLOTILLA_TEST_AUDIT_LOG }
-      : await startOwn();
+      : await startOwn(),
+  );
+}
+
+async function open({ kubeconfig, auditLog }: { kubeconfig: string; auditLog: string }): Promise<Cluster> {
   const program = await tool("kubectl");
   const kubectl = (args: string[], input?: string) => runKubectl(program, ["--kubeconfig", kubeconfig, ...args], input);
   return {

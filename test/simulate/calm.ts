@@ -1,10 +1,11 @@
 /** What everything has to look like some time after the last thing went wrong. */
 import { inventoryId, type KubeObject } from "#machines/rules/inventory.ts";
 import { annotations, labels } from "#protocol/api/annotations.ts";
-import { actorId, parseActorId, partitionCount } from "#protocol/names/actor.ts";
+import { actorId, parseActorId, partitionsWith, shardOfPartition } from "#protocol/names/actor.ts";
 import { listOf, pathOfUnit, type Checks } from "./checks.ts";
 import type { SimulatedKube } from "./kube.ts";
-import { units, type Script } from "./script.ts";
+import { releaseId } from "./release-objects.ts";
+import { madeId, units, type Script } from "./script.ts";
 import type { Upstream } from "./upstream.ts";
 import type { SimulatedWorker } from "./worker.ts";
 
@@ -25,6 +26,8 @@ export function whyNotCalm(peace: Peace): string[] {
   if (homes.length > 0) return homes;
   return [
     ...units.flatMap((unit) => whyUnitNotCalm(peace, unit)),
+    ...(peace.script.made ? whyMadeNotCalm(peace) : []),
+    ...(peace.script.release ? whyReleaseNotCalm(peace) : []),
     ...[...checks.untold].map((notice) => `[OW18] notice ${notice} was never told`),
     ...(JSON.stringify(kube.get("ConfigMap/apps/foreign")?.["data"]) === "{\"value\":\"theirs\"}" ? [] : ["somebody else's object was touched"]),
   ];
@@ -36,12 +39,15 @@ function whyNotAtHome({ workers: present, checks }: Peace): string[] {
   if (away.length > 0) return away.map(({ process }) => `${process.name} is not ready`);
   const byName = new Map(present.map((worker) => [worker.process.name, worker]));
   const reasons: string[] = [];
-  for (let partition = 0; partition < partitionCount; partition++) {
+  const keys = present[0]?.cell.roster.shards ?? [];
+  for (let partition = 0; partition < partitionsWith(keys.length); partition++) {
     const owner = checks.ownerOf(partition) ?? "";
+    const key = keys[shardOfPartition(partition) ?? -1] ?? "";
+    if (byName.get(owner)?.shard !== key && present.some(({ shard }) => shard === key)) reasons.push(`[SH4] partition ${partition} of "${key}" is ${owner}'s`);
     if (!byName.get(owner)?.cell.owns(partition)) reasons.push(`[OW30] partition ${partition} is ${owner || "nobody"}'s, and not taken up`);
   }
   const shares = present.map(({ cell }) => cell.owned.length);
-  if (Math.max(...shares) - Math.min(...shares) > 1) reasons.push(`[OW30] shares are ${shares.join()}`);
+  if (keys.length === 0 && Math.max(...shares) - Math.min(...shares) > 1) reasons.push(`[OW30] shares are ${shares.join()}`);
   for (const { host, hub, process } of present) {
     const frozen = Reflect.get(host, "frozen") as Map<number, unknown>;
     if (frozen.size > 0) reasons.push(`[OW30] ${process.name} keeps ${[...frozen.keys()].join()} frozen`);
@@ -53,10 +59,10 @@ function whyNotAtHome({ workers: present, checks }: Peace): string[] {
   return reasons;
 }
 
-function whyUnitNotCalm({ kube, upstream, checks, script, wanted: existing }: Peace, unit: string): string[] {
+function whyUnitNotCalm({ workers, kube, upstream, checks, script, wanted: existing }: Peace, unit: string): string[] {
   const { name } = parseActorId(unit);
   const object = kube.get(pathOfUnit(unit));
-  const record = checks.durable.get(unit);
+  const { key, record } = checks.placed(unit) ?? {};
   const ours = kube.list().filter(({ object: each }) => each.metadata.labels?.[labels.ownerName] === name).map((each) => each.object);
   const prunes = name !== "c" && !letsGo(script, unit);
   if (!existing.has(unit)) {
@@ -68,7 +74,10 @@ function whyUnitNotCalm({ kube, upstream, checks, script, wanted: existing }: Pe
   const wanted = upstream.objects(upstream.head, name, "apps") ?? [];
   const listed = new Set(listOf(record).map(({ id }) => id));
   const requested = object?.metadata.annotations?.[annotations.requestedAt] ?? "";
+  const shard = workers[0]?.cell.roster.shards.indexOf(object?.metadata.labels?.[labels.shardKey] ?? "");
+  const place = shard === undefined || shard < 0 ? undefined : shard;
   return [
+    ...(key?.shard === place ? [] : [`[SH1] ${unit} is in ${key?.shard ?? "no shard"}, its label says ${place ?? "none"}`]),
     ...(record?.snapshot["value"] === "settled" ? [] : [`${unit} is ${String(record?.snapshot["value"])}`]),
     ...(status.lastAppliedRevision === head ? [] : [`${unit} says ${status.lastAppliedRevision}, head is ${head}`]),
     ...(status.observedGeneration === object?.metadata.generation ? [] : [`${unit} has not observed its generation`]),
@@ -83,6 +92,25 @@ function whyUnitNotCalm({ kube, upstream, checks, script, wanted: existing }: Pe
     }),
     ...ours.filter((each) => prunes && !listed.has(idOf(each))).map((each) => `[OW12] ${each.metadata.name} is in no list of ${unit}`),
   ];
+}
+
+/** What is made from the repository is made from its head. */
+function whyMadeNotCalm({ kube, upstream, checks }: Peace): string[] {
+  const { record } = checks.placed(madeId) ?? {};
+  const status = (kube.get(pathOfUnit(madeId))?.["status"] ?? {}) as { artifact?: { revision?: string }; conditions?: { type: string; status: string }[] };
+  const wanted = `made-${upstream.revision(upstream.head)}`;
+  const ready = status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True");
+  return [
+    ...(record?.snapshot["value"] === "settled" ? [] : [`[SR80] ${madeId} is ${String(record?.snapshot["value"])}`]),
+    ...(status.artifact?.revision === wanted && ready ? [] : [`[SR80] ${madeId} says ${status.artifact?.revision}, the head makes ${wanted}`]),
+  ];
+}
+
+function whyReleaseNotCalm({ kube, upstream, checks, wanted }: Peace): string[] {
+  const chart = upstream.commits.at(-1)?.["chart"];
+  const isWanted = wanted.has(releaseId) && chart !== undefined && chart !== "broken";
+  const left = !isWanted && kube.get(pathOfUnit(releaseId)) ? [`[HR11] ${releaseId} is not gone`] : [];
+  return [...left, ...checks.releases.whyNotCalm(releaseId, isWanted ? chart : undefined, checks.placed(releaseId)?.record)];
 }
 
 /** Whether it may have been suspended when it was deleted: then its objects stay, and nobody knows of them any more. */

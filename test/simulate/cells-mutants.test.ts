@@ -54,6 +54,15 @@ const mutants: Mutant[] = [
     let times = 0;
     replace(cell.roster, "reread", (reread) => () => (times++ === 0 ? reread() : Promise.resolve()));
   } },
+  {
+    name: "every planned move takes a neighbour with it", rules: ["OW40"], ignore: ["OW30"], seed: 1,
+    worker: ({ cell }) => replace(cell, "perform", (perform) => async (act: Act, plan: string) => {
+      await perform(act, plan);
+      const neighbour = act.do === "want" ? cell.roster.own(act.partition + 1) : undefined;
+      if (act.do === "want" && neighbour && neighbour.worker !== act.to && !cell.roster.want(act.partition + 1))
+        await perform({ ...act, partition: act.partition + 1, from: neighbour.worker }, `${plan}-too`);
+    }),
+  },
   { name: "nobody asks for the lease", rules: ["OW3"], seed: 5, tune: zombies, worker: ({ cell }) => replace(cell, "holds", () => () => true) },
   { name: "a worker that was held for dead goes on", rules: ["OW3", "OW1"], seed: 8, tune: zombies, worker: ({ cell }) => {
     replace(cell, "lose", () => () => undefined);

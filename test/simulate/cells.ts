@@ -50,6 +50,7 @@ export class CountingWorker {
   readonly ownership: Ownership;
   readonly ports: OwnershipPorts;
   readonly actors = new Map<string, Actor>();
+  private readonly deciding = new Map<string, Promise<void>>();
   readonly frozen = new Set<number>();
   joined = false;
   draining = false;
@@ -139,13 +140,20 @@ export class CountingWorker {
   }
 
   private hinted(key: ActorKey, seq: number): void {
-    if (this.frozen.has(partitionOf(key))) return; // it lies in its mailbox for the next owner
+    const id = actorId(key);
+    this.deciding.set(id, (this.deciding.get(id) ?? Promise.resolve()).then(() => this.decide(key, seq)));
+  }
+
+  /** As a host does it: an actor decides anew when its last decision is kept, or never will be. */
+  private async decide(key: ActorKey, seq: number): Promise<void> {
+    const partition = partitionOf(key);
+    if (this.frozen.has(partition) || !this.cell.owns(partition)) return; // it lies in its mailbox for the next owner
     const id = actorId(key);
     const actor = this.actors.get(id) ?? { key, count: 0, seen: 0 };
     if (seq <= actor.seen) return;
     const next = { key, count: actor.count + 1, seen: seq };
     this.actors.set(id, next);
-    this.cell.commit({ key, record: recordOf(next), hints: [] }).catch(() => undefined);
+    await this.cell.commit({ key, record: recordOf(next), hints: [] }).catch(() => undefined);
   }
 }
 

@@ -7,18 +7,21 @@ import { finalizer, labels } from "#protocol/api/annotations.ts";
 import type { ApplyOutcome } from "#protocol/messages/kustomization.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import type { AnyEventObject } from "xstate";
-import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, objectId, parseActorId, partitionOf, placedAt, type ActorKey } from "#protocol/names/actor.ts";
 import { isSnapshot, parseMailbox, parseOwn, parseSnapshot, subject } from "#protocol/names/subject.ts";
 import { parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
-import { ownRecord } from "#protocol/records/cell.ts";
+import { homeRecord, ownRecord } from "#protocol/records/cell.ts";
 import type { Stored } from "#services/store/log.ts";
 import { deathMark } from "#services/store/roster.ts";
 import type { EffectCall, Transition } from "#services/worker/host.ts";
+import { fluxKinds } from "./cluster-watch.ts";
 import { pathOfId } from "./cluster.ts";
 import type { By, Change, SimulatedKube } from "./kube.ts";
 import type { MemoryStream } from "./memory-log.ts";
 import type { Process } from "./time.ts";
+import { isRelease, ReleaseChecks } from "./release-checks.ts";
 import { indexOf, type Upstream } from "./upstream.ts";
+import { hintMs, WaitingChecks } from "./waiting-checks.ts";
 
 export type Observed = {
   readonly process: Process;
@@ -39,12 +42,13 @@ export type CheckPorts = {
 };
 
 const graceMs = 5_000;
-/** A hint is taken by then: the scan comes every 5 s, and a commit may wait for a busy log. */
-const hintMs = 15_000;
+
 
 export class Checks {
   readonly ports: CheckPorts;
   /** Notices that were kept and are still to be told: `<actor> <n>`. */
+  /** Epochs under which records were damaged, by their actor. */
+  private readonly lostUnder = new Map<string, number>();
   readonly untold = new Set<string>();
   private readonly saidOnce = new Set<string>();
   readonly durable = new Map<string, ActorRecord>();
@@ -65,6 +69,8 @@ export class Checks {
   private readonly births = new Map<string, number>();
   private readonly knownSinceMs = new Map<string, number>();
 
+  private readonly waits: WaitingChecks;
+  readonly releases: ReleaseChecks;
   private readonly hints = new Map<string, { sequence: number; atMs: number }>();
   private readonly suspendedAtDeletion = new Map<string, boolean>();
   private readonly beats = new Map<string, number[]>();
@@ -72,6 +78,8 @@ export class Checks {
 
   constructor(ports: CheckPorts) {
     this.ports = ports;
+    this.waits = new WaitingChecks(ports);
+    this.releases = new ReleaseChecks({ ...ports, epochOf: (unit) => this.owners.get(partitionOf(parseActorId(unit)))?.epoch ?? 0 });
     ports.stream.watch((batch, writer) => this.stored(batch, writer));
     ports.kube.watch((change) => this.changed(change));
   }
@@ -86,7 +94,10 @@ export class Checks {
 
   /** Something from outside is on its way to the actor. */
   delivered(worker: Observed, key: ActorKey, event: AnyEventObject, hint?: { kind: string; seq: number }): void {
-    if (hint) this.taken.set(`${worker.process.name} ${actorId(key)} ${hint.kind}`, hint.seq);
+    if (hint) {
+      const at = `${worker.process.name} ${actorId(key)} ${hint.kind}`;
+      this.taken.set(at, Math.max(this.taken.get(at) ?? 0, hint.seq)); // a copy of an earlier one may come late
+    }
     if (event.type === "object" && event["facts"] === null) {
       const live = this.ports.kube.get(pathOfUnit(actorId(key)));
       const { facts } = (this.durable.get(actorId(key))?.snapshot.context ?? {}) as { facts?: { uid: string } | null };
@@ -99,7 +110,7 @@ export class Checks {
     for (const { subject: name, data, headers, sequence } of batch)
       if (name.endsWith(".own")) this.owned(parseOwn(name), data);
       else if (name.startsWith(subject.member(""))) this.beat(name.slice(subject.member("").length), data, writer);
-      else if (name.includes(".mbx.")) this.hints.set(name, { sequence, atMs: this.ports.nowMs() });
+      else if (name.includes(".mbx.") && !/\.(moved|leave|news)$/.test(name) && data !== "") this.hints.set(name, { sequence, atMs: this.ports.nowMs() });
       else if (isSnapshot(name) && writer !== "") {
         const key = parseSnapshot(name);
         if (!this.durable.has(actorId(key))) {
@@ -154,6 +165,8 @@ export class Checks {
     this.durable.set(id, record);
     for (const { attempt } of record.runs) this.runs.add(`${id} ${attempt}`);
     this.promised(id, before, record);
+    if (key.kind === "kustomization") this.waits.recorded(key, before, record);
+    if (isRelease(id)) this.releases.recorded(record);
     if (key.kind === "gitrepository") this.announced(id, before, record, batch);
     const [was, is] = [before, record].map((each) => (each?.snapshot.context ?? {}) as { handledAt?: string; facts?: { uid: string } | null });
     if (was?.facts && was.facts.uid === is?.facts?.uid)
@@ -171,10 +184,11 @@ export class Checks {
     if (!is || was?.storedAt === is.storedAt && was.revision === is.revision) return;
     this.expect(indexOf(is.revision) >= indexOf(was?.revision ?? ""), "RC1", () => `${id}: ${is.revision} announced after ${was?.revision}`);
     const hinted = new Set(batch.filter(({ subject: name }) => name.includes(".mbx.")).map(({ subject: name }) => actorId(parseMailbox(name).key)));
-    for (const [consumer, record] of this.durable) {
-      const { facts } = record.snapshot.context as { facts?: { source?: string } | null };
-      const knows = facts?.source === id && record.snapshot["value"] !== "waiting" && record.snapshot.status === "active";
-      const old = this.ports.nowMs() - (this.knownSinceMs.get(consumer) ?? Infinity) > 60_000; // the decision may be as old
+    for (const [at, record] of this.durable) {
+      const consumer = objectId(parseActorId(at));
+      const { facts } = record.snapshot.context as { facts?: { source?: string; madeFrom?: string[] } | null };
+      const knows = (facts?.source === id || facts?.madeFrom?.includes(id) === true) && record.snapshot["value"] !== "waiting" && record.snapshot.status === "active";
+      const old = this.ports.nowMs() - (this.knownSinceMs.get(at) ?? Infinity) > 60_000; // the decision may be as old
       if (knows && before && old) this.expect(hinted.has(consumer), "OW7", () => `${id} announced ${is.revision} without a word to ${consumer}`);
     }
   }
@@ -185,17 +199,21 @@ export class Checks {
       this.suspendedAtDeletion.set(path, (after["spec"] as { suspend?: boolean } | undefined)?.suspend === true);
     if (!object || object.apiVersion !== "v1" || by.worker === "somebody") return;
     const { unit = "", epoch = 0, purpose, revision = "" } = by;
+    if (by.act) return; // of a release
     this.expect(object.metadata.labels?.[labels.ownerName] !== undefined, "OW10", () => `${by.worker} touched ${path}, which is not ours`);
     this.expect(purpose !== "update" || verb === "update", "OW10", () => `an update of ${path} brought it back from the dead`);
     this.expect(purpose !== "create" || verb === "create", "OW10", () => `a creation of ${path} overwrote it`);
-    this.expect(epoch >= (this.epochs.get(path) ?? 0), "OW11", () => `${path}: epoch ${epoch} after ${this.epochs.get(path)}`);
+    const held = `${path} ${unit && partitionOf(parseActorId(unit))}`; // an epoch says nothing of another partition's
+    this.expect(epoch >= (this.epochs.get(held) ?? 0), "OW11", () => `${path}: epoch ${epoch} after ${this.epochs.get(held)}`);
     if (verb === "update") {
-      const sealed = this.sealed.get(path) ?? 0;
+      const sealed = this.sealed.get(held) ?? 0;
       this.expect(epoch >= sealed || (this.ownerAt(unit, epoch) === this.ownerAt(unit, sealed)), "OW11", () => `${path}: a write of epoch ${epoch} after epoch ${sealed} had compared it`);
     }
-    this.epochs.set(path, Math.max(epoch, this.epochs.get(path) ?? 0));
+    this.epochs.set(held, Math.max(epoch, this.epochs.get(held) ?? 0));
     const id = inventoryId({ namespace: object.metadata.namespace ?? "", name: object.metadata.name, group: "", kind: object.kind });
-    if (verb === "create") this.expect(this.isNoted(unit, id), "OW12", () => `${path} was created before the record of ${unit} named it`);
+    // What was on its way when its record was damaged cannot be judged by the record.
+    const isLost = epoch <= (this.lostUnder.get(unit) ?? 0);
+    if (verb === "create" && !isLost) this.expect(this.isNoted(unit, id), "OW12", () => `${path} was created before the record of ${unit} named it`);
     if (purpose === "prune") {
       const wanted = this.ports.upstream.objects(indexOf(revision), parseActorId(unit).name, "apps");
       const named = wanted?.some((each) => each.object.metadata.name === object.metadata.name);
@@ -228,6 +246,7 @@ export class Checks {
       if (other !== worker && other.acts(key)) this.violate("OW3", `${name} writes for ${by.unit}, and ${other.process.name} may as well`);
     const owner = this.owner(key);
     this.expect(owner === name, "OW9", () => `${name} writes for ${by.unit}, which ${owner} owns`);
+    this.expect(this.isPlace(key), "SH2", () => `${name} writes for ${by.unit}, and the log says that it is elsewhere`);
     if (by.attempt === undefined) return; // a status or a finalizer
     this.expect(this.runs.has(`${by.unit} ${by.attempt}`), "OW13", () => `${by.unit}: run ${by.attempt} acts before it is kept`);
     const runs = worker.host.record(key)?.runs ?? [];
@@ -236,10 +255,24 @@ export class Checks {
     this.expect(finalizers.includes(finalizer), "RC13", () => `${by.unit} writes without its finalizer`);
   }
 
+  /** Whether the log says that the object's actor is at this place, and nowhere else. */
+  private isPlace(key: ActorKey): boolean {
+    const { stream } = this.ports;
+    const away = stream.read(subject.home(placedAt(key)))?.data;
+    if (key.shard === undefined) return !away;
+    return Boolean(away && stream.read(subject.mailbox(key, "moved"))?.data) && homeRecord.parse(JSON.parse(away ?? "")).shard === key.shard;
+  }
+
+  /** The record of an object's actor, and where that is. */
+  placed(unit: string): { key: ActorKey; record: ActorRecord } | undefined {
+    for (const [id, record] of this.durable) if (objectId(parseActorId(id)) === unit) return { key: parseActorId(id), record };
+    return undefined;
+  }
+
   performing(worker: Observed, src: string, call: EffectCall): (outcome?: unknown) => void {
     const id = `${worker.process.name} ${actorId(call.key)}`;
     const { facts } = call.context as { facts?: { suspended: boolean; finalizer: boolean } | null };
-    this.expect(!facts?.suspended || src === "remove", "RC6", () => `${id}: ${src} though it is suspended`);
+    this.expect(!facts?.suspended || src === "remove" || src === "release", "RC6", () => `${id}: ${src} though it is suspended`);
     const mine = { call, abortedMs: undefined as number | undefined };
     const others = this.working.get(id) ?? [];
     for (const other of others)
@@ -258,7 +291,7 @@ export class Checks {
     const owner = this.owners.get(partitionOf(key));
     if (owner?.worker !== worker.process.name) return;
     for (const { id } of entries) {
-      const path = pathOfId(id);
+      const path = `${pathOfId(id)} ${partitionOf(key)}`;
       this.sealed.set(path, Math.max(this.sealed.get(path) ?? 0, worker.cell.epochOf(key)));
     }
   }
@@ -281,17 +314,18 @@ export class Checks {
   }
 
   told(key: ActorKey, { n }: Notice & { n: number }): void {
-    this.untold.delete(`${actorId(key)} ${n}`);
-    this.saidOnce.add(`${actorId(key)} ${n}`);
+    this.untold.delete(`${objectId(key)} ${n}`);
+    this.saidOnce.add(`${objectId(key)} ${n}`);
   }
 
   private promised(id: string, before: ActorRecord | undefined, after: ActorRecord): void {
-    const fresh = after.outbox.filter(({ n }) => !before?.outbox.some((known) => known["n"] === n)).map(({ n }) => `${id} ${String(n)}`);
+    const fresh = after.outbox.filter(({ n }) => !before?.outbox.some((known) => known["n"] === n)).map(({ n }) => `${objectId(parseActorId(id))} ${String(n)}`);
     for (const notice of fresh) if (!this.saidOnce.has(notice)) this.untold.add(notice);
   }
 
   /** An actor's record is lost, what it had still to tell with it, and which hints it had taken. */
   damaged(id: string): void {
+    this.lostUnder.set(id, this.owners.get(partitionOf(parseActorId(id)))?.epoch ?? 0);
     this.forget(id);
     for (const notice of this.untold) if (notice.startsWith(`${id} `)) this.untold.delete(notice);
   }
@@ -317,6 +351,8 @@ export class Checks {
   /** Hints that lie in the log though a worker had all the time it takes. */
   notice(): void {
     this.oneActs();
+    this.waits.notice(this.durable, this.disturbedMs);
+    this.releases.notice(this.disturbedMs);
     const nowMs = this.ports.nowMs();
     if (nowMs - this.disturbedMs <= hintMs) return;
     for (const worker of this.ports.workers()) {
@@ -363,5 +399,5 @@ export function listOf(record: ActorRecord | undefined): { id: string }[] {
 
 export function pathOfUnit(unit: string): string {
   const { kind, namespace, name } = parseActorId(unit);
-  return `${kind === "kustomization" ? "Kustomization" : "GitRepository"}/${namespace}/${name}`;
+  return `${fluxKinds.get(kind) ?? kind}/${namespace}/${name}`;
 }

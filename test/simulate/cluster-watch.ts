@@ -17,7 +17,7 @@ export type WatchPorts = {
 };
 
 /** The Flux kinds that are in use here. */
-export const fluxKinds = new Map([["gitrepository", "GitRepository"], ["kustomization", "Kustomization"]]);
+export const fluxKinds = new Map([["gitrepository", "GitRepository"], ["helmchart", "HelmChart"], ["helmrelease", "HelmRelease"], ["kustomization", "Kustomization"]]);
 
 export const fluxPath = ({ kind, namespace, name }: ActorKey): string => `${fluxKinds.get(kind) ?? kind}/${namespace}/${name}`;
 

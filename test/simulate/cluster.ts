@@ -1,18 +1,22 @@
 /** One worker's requests to the simulated API server: they take their time, fail, and arrive when nobody waits any more. */
+import type { Health } from "#machines/rules/health-reading.ts";
 import { planApply, type Wanted } from "#machines/rules/apply-plan.ts";
 import { appliedAtS, ownershipOf } from "#machines/rules/drift.ts";
 import { inventoryId, objectIdOf, parseInventoryId, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
 import { ownerLabels, pruneVerdict } from "#machines/rules/prune.ts";
 import { annotations, fieldManagers } from "#protocol/api/annotations.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import type { ApplyOutcome, Change as Told, InventoryEntry, PruneOutcome } from "#protocol/messages/kustomization.ts";
+import type { ApplyOutcome, Change as Told, CompareOutcome, InventoryEntry, PruneOutcome } from "#protocol/messages/kustomization.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { ObjectRef } from "#protocol/names/awaited.ts";
 import type { Known } from "#services/cluster/apply-object.ts";
 import type { AppliedTable } from "#services/cluster/apply.ts";
 import type { ApplyCall, PruneCall } from "#services/worker/cluster-port.ts";
 import type { RawObject } from "#services/worker/facts.ts";
 import type { Precondition, RequestPort, WriteGuard } from "#services/worker/feed/ports.ts";
 import { fluxPath, stripped } from "./cluster-watch.ts";
+import type { ClusterHandle } from "#services/cluster/handle.ts";
+import { simulatedHandle, type ClientPorts } from "./kube-client.ts";
 import { Refusal, type By, type SimulatedKube } from "./kube.ts";
 import type { Process } from "./time.ts";
 
@@ -30,6 +34,11 @@ export type KubePorts = {
   sent(by: By): void;
   /** Under which epoch the unit is owned, which run asks, and what it works on. */
   by(unit: ActorKey, signal: AbortSignal): By;
+  /** The same of whatever code is running. */
+  acting(): By;
+  watchMs(): number;
+  interrupted: ClientPorts["interrupted"];
+  mutate?: ClientPorts["mutate"];
   conditions: Conditions;
 };
 
@@ -66,16 +75,68 @@ export class ClusterRequests implements RequestPort {
     return this.read(() => undefined);
   }
 
+  data(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   secret(_namespace: string, name: string): Promise<Record<string, Uint8Array>> {
     return Promise.reject(new Fault("SecretMissing", name));
+  }
+
+  list(): Promise<RawObject[]> {
+    return Promise.resolve([]);
+  }
+
+  applyOwned(): Promise<RawObject> {
+    return Promise.reject(new Fault("Unexpected", "simulated"));
+  }
+
+  removeOwned(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  pullSecretNames(_namespace: string, account: string): Promise<string[]> {
+    return Promise.reject(new Fault("AccountMissing", account));
   }
 
   async idsOf(objects: ApplyCall["objects"]) {
     return objects.map(({ object }) => ({ id: idOf(object), v: versionOf(object.apiVersion) }));
   }
 
-  healthOf(): Promise<string> {
-    return Promise.resolve("Unknown");
+  healthOf(): Promise<Health> {
+    return Promise.resolve({ status: "Unknown", message: "" });
+  }
+
+  handleOf(): ClusterHandle {
+    const { process, kube, conditions, sent, acting, watchMs, interrupted, mutate } = this.ports;
+    return simulatedHandle({ process, kube, conditions, sent, by: acting, watchMs, interrupted, mutate, request: (run) => this.request(run) });
+  }
+
+  hasAccount(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  async readObject({ kind, namespace, name }: ObjectRef): Promise<{ resource: string; object?: KubeObject }> {
+    const object = await this.read(() => this.ports.kube.get(`${kind}/${namespace}/${name}`));
+    return { resource: `${kind.toLowerCase()}s`, ...(object && { object }) };
+  }
+
+  /** What changes while nobody can be reached is found afterwards. */
+  followObject({ kind, namespace, name }: ObjectRef, changed: () => void, signal: AbortSignal): void {
+    const { kube, process } = this.ports;
+    const path = `${kind}/${namespace}/${name}`;
+    let told: string | undefined = "nothing yet";
+    const look = (): void => {
+      if (signal.aborted || process.state === "dead") return;
+      this.read(() => kube.get(path)?.metadata.resourceVersion).then((version) => {
+        if (signal.aborted || version === told) return;
+        told = version;
+        changed();
+      }, () => void process.clock.at(process.clock.nowMs() + 1_000, look));
+    };
+    const unwatch = kube.watch((change) => { if (change.path === path) look(); });
+    signal.addEventListener("abort", unwatch, { once: true });
+    look();
   }
 
   /** No admission policy is in use. */
@@ -116,6 +177,11 @@ export class ClusterRequests implements RequestPort {
     } catch (thrown) {
       return { entries, changes, unsure, fault: asFault(thrown, actorId(key)).toJSON() };
     }
+  }
+
+  /** No unit of the simulation asks for it. */
+  compare(): Promise<CompareOutcome> {
+    return Promise.resolve({ differences: [] });
   }
 
   async prune({ key, entries, keep, owner, signal }: PruneCall, { guard }: WriteGuard): Promise<PruneOutcome> {

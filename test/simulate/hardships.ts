@@ -1,6 +1,7 @@
 /** Scripts that make one kind of trouble frequent: what a mutant needs to be caught within a few seeds. */
+import { gate } from "./objects.ts";
 import { seeded, type Random } from "./random.ts";
-import { units, type Script } from "./script.ts";
+import { sourceId, units, type Script } from "./script.ts";
 
 type Steps = Script["steps"];
 
@@ -132,3 +133,54 @@ export const refusals = (script: Script): Script => withSteps(script, Array.from
     { atMs: atMs + 4_000, do: "commit", set: both(null), hinted: true }, { atMs: atMs + 4_000, do: "fail requests", forMs: 3_000 },
   ];
 }).flat(), { slots: 1 });
+
+/** Units that depend on one another and on an object of somebody's; cycles come and go. */
+export const dependents = (script: Script): Script => {
+  const random = seeded(script.seed + 6);
+  const [a = "", b = "", c = ""] = units;
+  const shapes: Record<string, string[]>[] = [{ [b]: [a], [c]: [b] }, { [b]: [a], [c]: [a, b] }, { [a]: [c], [b]: [c, gate] }, { [a]: [gate], [b]: [a], [c]: [a] }];
+  const dependsOn = { [a]: [], [b]: [], [c]: [], ...random.pick(shapes) };
+  const steps = Array.from({ length: random.between(3, 9) }, (_, i): Steps => {
+    const atMs = 4_000 + i * random.between(3_000, 12_000);
+    const unit = random.pick(units);
+    const others = [...units, gate].filter(() => random.chance(0.4));
+    return random.chance(0.4)
+      ? [{ atMs, do: "gate", open: random.chance(0.5) }]
+      : [{ atMs, do: "depend", unit, on: others }, { atMs: atMs + random.between(500, 15_000), do: "depend", unit, on: dependsOn[unit] ?? [] }];
+  }).flat();
+  return withSteps({ ...script, dependsOn }, steps);
+};
+
+/** The same, with nothing else going on: whoever waits too long waits for no reason. */
+export const patience = (script: Script): Script => {
+  const { dependsOn, steps } = dependents({ ...script, steps: [] });
+  return withSteps({ ...script, steps: script.steps.filter(({ do: kind }) => kind === "commit"), ...(dependsOn && { dependsOn }) }, steps);
+};
+
+/** The same, with commits in quick succession and workers that come, go and die. */
+export const dependentsMoving = (script: Script): Script => withSteps(dependents(script), commits(script, (random, i, atMs) => {
+  const at = atMs + random.between(50, 3_000);
+  return [random.pick<Steps[number]>([
+    { atMs: at, do: "crash", slot: i % 2, backMs: random.between(50, 4_000) }, { atMs: at, do: "drain", slot: i % 2, on: true },
+    { atMs: at, do: "drain", slot: i % 2, on: false }, { atMs: at, do: "leave", slot: i % 2, backMs: 50 }, { atMs: at, do: "lose copies", forMs: 6_000 },
+    { atMs: at, do: "lose words", forMs: 4_000 }, { atMs: at, do: "stop", slot: i % 2, forMs: random.between(500, 6_000) },
+  ])];
+}), { slots: 2 });
+
+/** A source that is made from another, while partitions change hands, copies get lost and workers die. */
+export const made = (script: Script): Script => ({ ...script, made: true });
+export const madeMoving = (script: Script): Script => ({ ...dependentsMoving(script), made: true });
+export const madeSilent = (script: Script): Script => ({ ...lostOnTheWay(script), made: true });
+
+/** Labels come, change and go, and the workers that are there for a key die and leave. */
+export function labelled(script: Script): Script {
+  const random = seeded(script.seed ^ 0x5a4d);
+  const slots = Math.max(2, script.slots);
+  const steps: Script["steps"] = Array.from({ length: random.between(4, 12) }, () => ({
+    atMs: random.between(0, script.troubleMs), do: "label", unit: random.pick([sourceId, ...units]), key: random.pick(["one", "one", "two", null]),
+  }));
+  for (let n = random.between(1, 3); n > 0; n--)
+    steps.push({ atMs: random.between(0, script.troubleMs), do: random.pick(["crash", "leave"] as const), slot: slots - 1, backMs: random.between(200, 20_000) });
+  const shards = random.chance(0.3) ? { [slots - 1]: "one", 0: "two" } : { [slots - 1]: "one" };
+  return { ...script, slots, shards, steps: [...script.steps, ...steps].sort((a, b) => a.atMs - b.atMs) };
+}

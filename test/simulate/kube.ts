@@ -4,6 +4,7 @@
  * with the real one.
  */
 import type { KubeObject, ManagedFields, ObjectMeta } from "#machines/rules/inventory.ts";
+import type { ActInput } from "#protocol/messages/release.ts";
 
 /** An answer that refuses. */
 export class Refusal extends Error {
@@ -15,7 +16,7 @@ export class Refusal extends Error {
 }
 
 /** Who asks: nothing a real server is told, only what a check wants to know. */
-export type By = { worker: string; unit?: string; epoch?: number; attempt?: number; revision?: string; purpose?: "create" | "update" | "prune" | "remove" };
+export type By = { worker: string; unit?: string; epoch?: number; attempt?: number; revision?: string; purpose?: "create" | "update" | "prune" | "remove"; /** What a release does, and in which run. */ act?: { src: string; input?: Partial<ActInput> } };
 
 export type Change = { verb: "create" | "update" | "delete"; path: string; before: KubeObject | undefined; after: KubeObject | undefined; by: By };
 
@@ -112,7 +113,7 @@ export class SimulatedKube {
   }
 
   private born({ uid: _, resourceVersion: __, ...metadata }: ObjectMeta, managedFields: ManagedFields[]): ObjectMeta {
-    return { ...metadata, uid: `uid-${++this.uids}`, generation: 1, managedFields };
+    return { ...metadata, uid: `uid-${++this.uids}`, generation: 1, creationTimestamp: new Date(this.nowMs()).toISOString().replace(/\.\d+Z$/, "Z"), managedFields };
   }
 
   private merged(live: KubeObject, wanted: KubeObject, manager: string): KubeObject {
@@ -168,8 +169,12 @@ function changedFields(live: KubeObject, wanted: KubeObject): Set<string> {
   return new Set([...Object.keys(before), ...Object.keys(after)].filter((field) => field in after ? before[field] !== after[field] : false));
 }
 
+/** Who owns nothing any more has no entry. */
 const shrunk = (entries: ManagedFields[], lost: Set<string>): ManagedFields[] =>
-  entries.map((entry) => ({ ...entry, fieldsV1: fieldSet([...fieldsOf(entry)].filter((field) => !lost.has(field))) }));
+  entries.flatMap((entry) => {
+    const kept = [...fieldsOf(entry)].filter((field) => !lost.has(field));
+    return kept.length > 0 ? [{ ...entry, fieldsV1: fieldSet(kept) }] : [];
+  });
 
 function sameApartFromTimes(a: KubeObject, b: KubeObject): boolean {
   return canonical(a) === canonical(b);

@@ -175,7 +175,10 @@ export function memoryLog(stream: MemoryStream, wire: Wire, underWay: Map<string
     publishAll,
     read: (subject) => request(1, (answer) => answer(() => stream.read(subject))),
     async *scan(filter, fromSequence = 1) {
-      yield* await request<Stored[]>(1, (answer) => answer(() => stream.newest(filter, fromSequence, wire.lagMs())));
+      yield* await request<Stored[]>(1, (answer) => answer(() => {
+        const lagMs = wire.lagMs();
+        return [filter].flat().flatMap((each) => stream.newest(each, fromSequence, lagMs));
+      }));
     },
     listen(filter, receive) {
       const wanted = filter.split(".");

@@ -11,7 +11,7 @@ import type { Bus } from "#services/store/bus.ts";
 import type { Cell } from "#services/store/cell.ts";
 import { LogError, type Log, type Message } from "#services/store/log.ts";
 import { deathMark } from "#services/store/roster.ts";
-import { crashes, cuts, departures, flips, handovers, interruptions, lateWrites, meddling, planting, refusals, silence, whispers, zombies } from "./hardships.ts";
+import { crashes, cuts, departures, dependentsMoving, flips, handovers, interruptions, labelled, lateWrites, made, meddling, patience, planting, refusals, silence, whispers, zombies } from "./hardships.ts";
 import type { Script } from "./script.ts";
 import type { Parts, SimulatedWorkerOptions } from "./worker.ts";
 import type { Mutation } from "./world.ts";
@@ -22,6 +22,8 @@ export type Mutant = Mutation & {
   rules: string[];
   /** A seed that is known to catch it: tried first. */
   seed: number;
+  /** Few lives notice it. */
+  rare?: true;
   /** Makes what it takes more frequent. */
   tune?(script: Script): Script;
 };
@@ -47,8 +49,33 @@ export const mutants: Mutant[] = [
     ports.commit = async (write) => void commit(write).catch(() => undefined);
   } },
 
+  { name: "what is made from a source does not hear of its news", rules: ["SR80"], ignore: ["OW6"], seed: 1, tune: made, worker: ({ host }) => {
+    replace(host, "deliver", (deliver) => (key: ActorKey, event: { type: string }, hint: unknown) => (key.kind === "helmchart" && event.type === "artifact" ? undefined : deliver(key, event, hint)));
+  } },
+
+  // Shards
+  { name: "an actor that was sent to its shard goes on at home", rules: ["SH2"], seed: 1, tune: labelled, worker: ({ host, worker }) => {
+    replace(host, "evict", () => (key: ActorKey) => host.recordOf(key));
+    replace(host, "remove", () => () => undefined);
+    replace(inner(worker, "places"), "mayAct", () => () => true);
+  } },
+  { name: "what a shard is not shown counts as gone", rules: ["FD2"], seed: 1, tune: labelled, worker: ({ worker }) => {
+    Reflect.set(inner(inner(worker, "places"), "ports"), "exists", async () => false);
+  } },
+  { name: "an actor comes to its shard when its object is seen there", rules: ["SH2", "SH1", "OW19"], seed: 1, tune: labelled, worker: ({ worker }) => {
+    const places = inner(worker, "places");
+    replace(places, "sightedInShard", () => () => true);
+    replace(places, "mayAct", () => () => true);
+  } },
+  { name: "workers of a shard get no more of it than others", rules: ["SH4"], seed: 1, tune: labelled, worker: ({ cell }) => {
+    replace(cell.roster, "view", (view) => (steadySinceMs: number): View => {
+      const seen = view(steadySinceMs) as View;
+      return { ...seen, members: seen.members.map((member) => ({ ...member, about: { ...member.about, shard: "" } })) };
+    });
+  } },
+
   // Leases
-  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 19, log: onMessages((message) => (isBeat(message) ? uncompared(message) : message)), tune: zombies },
+  { name: "heartbeats do not compare", rules: ["OW3", "OW9"], seed: 38, rare: true, log: onMessages((message) => (isBeat(message) ? uncompared(message) : message)), tune: zombies },
   { name: "the dead are not told that they are", rules: ["OW3", "OW9", "OW30"], seed: 4, tune: zombies, log: (log) => ({
     ...bound(log), publish: async (message) => (isDeathMark(message) ? (message.expectLast ?? 0) + 0.5 : log.publish(message)),
   }) },
@@ -105,6 +132,27 @@ export const mutants: Mutant[] = [
     ...bound(log), publishAll: (messages) => log.publishAll(messages.filter((message) => areaOf(message.subject) !== "dep")),
   }) },
 
+  // Dependents
+  { name: "a unit that is ready tells nobody", rules: ["DP4"], seed: 1, tune: patience, worker: ({ ports }) => {
+    const { route } = ports;
+    ports.route = (from, emitted) => (emitted.type === "unitReady" ? [] : route(from, emitted));
+  } },
+  { name: "whoever begins to wait for what is ready already is not told", rules: ["DP4"], seed: 1, tune: patience, worker: ({ worker, ports, process }) => {
+    replace(inner(worker, "awaiting"), "unitAwaited", () => async () => {});
+    const { perform } = ports; // looks so slowly that things change meanwhile
+    ports.perform = async (src, call) => {
+      const outcome = await perform(src, call);
+      if (src === "checkDependencies") await process.sleep(slowMs);
+      return outcome;
+    };
+  } },
+  { name: "nobody looks at an object that is awaited", rules: ["DP4"], seed: 1, tune: patience, worker: ({ hub }) => replace(hub, "followObject", () => () => {}) },
+  { name: "a unit does not wait for what it depends on", rules: ["DP1"], seed: 1, tune: patience, worker: onOutcome("checkDependencies", () => ({ awaits: [] })) },
+  { name: "dependencies of another revision are good enough", rules: ["DP1"], seed: 1, tune: dependentsMoving, worker: onOutcome("checkDependencies", (outcome) => {
+    const { fault } = outcome as { fault?: { detail?: string } };
+    return fault?.detail?.endsWith("revision is not up to date") ? { awaits: [] } : outcome;
+  }) },
+
   // Actors
   { name: "tasks that left the record run on", rules: ["OW14", "OW16"], seed: 3, worker: ({ host }) => replace(host, "act", (act) => (live: Live) => { forgetTasks(live); act(live); }) },
   { name: "answers nobody waits for are taken", rules: ["OW17"], ignore: ["OW14", "OW16"], seed: 16, tune: silence, worker: ({ host }) => {
@@ -139,9 +187,9 @@ export const mutants: Mutant[] = [
   // Objects in the cluster
   { name: "updates do not name the uid", rules: ["OW10"], seed: 8, conditions: { uid: false }, tune: meddling },
   { name: "updates do not name the resource version", rules: ["OW11"], seed: 6, conditions: { resourceVersion: false }, tune: zombies },
-  { name: "creations may overwrite", rules: ["OW10"], seed: 16, conditions: { createOnly: false }, tune: planting },
-  { name: "nothing is touched after a crash", rules: ["OW11"], seed: 36, conditions: { touch: false }, tune: flips },
-  { name: "nobody says that the owner before crashed", rules: ["OW11"], seed: 41, tune: flips, worker: ({ ownership }) =>
+  { name: "creations may overwrite", rules: ["OW10"], seed: 30, rare: true, conditions: { createOnly: false }, tune: planting },
+  { name: "nothing is touched after a crash", rules: ["OW11"], seed: 35, rare: true, conditions: { touch: false }, tune: flips },
+  { name: "nobody says that the owner before crashed", rules: ["OW11"], seed: 60, rare: true, tune: flips, worker: ({ ownership }) =>
     replace(inner(ownership, "ports"), "take", (take) => (takeover: object) => take({ ...takeover, recovered: false })) },
   { name: "what could not be pruned is forgotten", rules: ["OW12"], seed: 5, worker: onOutcome("prune", (outcome) => ({ ...outcome, left: [] })), tune: refusals },
   { name: "objects are created before they are noted", rules: ["OW12"], seed: 1, worker: onOutcome("build", (outcome) => ({ ...outcome, objects: [] })) },
@@ -185,7 +233,7 @@ const slowMs = 6_000;
 function slowReads({ log, process, ...options }: SimulatedWorkerOptions): SimulatedWorkerOptions {
   const scan: Log["scan"] = async function* (filter, from) {
     const found = await Array.fromAsync(log.scan(filter, from));
-    if (filter === subject.every || /^fl\.\d+\.>$/.test(filter)) await process.sleep(slowMs);
+    if (typeof filter !== "string") await process.sleep(slowMs);
     yield* found;
   };
   return { ...options, process, log: { ...bound(log), scan } };

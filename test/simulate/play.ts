@@ -2,6 +2,7 @@
 import type { AnyEventObject, AnyStateMachine } from "xstate";
 import { answered, begin, failed, step } from "#machines/step.ts";
 import type { FaultCode } from "#protocol/errors/fault.ts";
+import type { Notice } from "#protocol/messages/notice.ts";
 import { parseActorRecord, type ActorRecord } from "#protocol/records/actor.ts";
 
 export class Play<Context> {
@@ -34,8 +35,12 @@ export class Play<Context> {
     return this.record.timers.map(({ dueMs }) => dueMs - this.nowMs).sort((a, b) => a - b);
   }
 
+  get notices(): Notice[] {
+    return this.emits.filter(({ type }) => type === "notice") as unknown as Notice[];
+  }
+
   get said(): string[] {
-    return this.emits.filter(({ type }) => type === "notice").map(({ reason }) => String(reason));
+    return this.notices.map(({ reason }) => reason);
   }
 
   send(event: AnyEventObject): this {

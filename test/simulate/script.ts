@@ -26,13 +26,22 @@ export type Work =
   | { do: "delete"; unit: string; backMs: number | null }
   | { do: "touch object"; nth: number; value: string }
   | { do: "delete object"; nth: number }
-  | { do: "plant object"; name: string };
+  | { do: "plant object"; name: string }
+  | { do: "depend"; unit: string; on: string[] }
+  | { do: "gate"; open: boolean }
+  | { do: "leave pending" }
+  | { do: "label"; unit: string; key: string | null };
+
+/** At the `write`th write that leaves for the release, from `fromMs` on. `late`: its owner dies, and it arrives when another is at work. */
+export type Interruption = { fromMs: number; write: number; how: "dies after" | "late" | "stops" | "hands over" };
 
 export type Step = { atMs: number } & (Fault | Work);
 
-export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[] };
+export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[]; /** Whom each unit depends on, at the beginning and at the end. */ dependsOn?: Record<string, string[]>; /** Whether there is a source that is made from the repository. */ made?: boolean; /** Whether a Helm release is made of that. */ release?: boolean; /** Whether there are no Kustomizations. */ bare?: boolean; /** What happens at a write of the release. */ interruption?: Interruption; /** Of the worker in each slot that is there for a shard: its key. */ shards?: Record<number, string> };
 
 export const units = ["kustomization/apps/a", "kustomization/apps/b", "kustomization/apps/c"];
+/** A source that is made from the other one. */
+export const madeId = "helmchart/apps/made";
 export const sourceId = "gitrepository/apps/shop";
 const names = ["w", "x", "y", "z"];
 

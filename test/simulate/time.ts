@@ -1,4 +1,5 @@
 /** Virtual time: an agenda of events, and processes that live in it, stop in it and die in it. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Clock } from "#services/store/clock.ts";
 
 type Entry = { atMs: number; order: number; run: () => void; cancelled: boolean };
@@ -87,6 +88,11 @@ const drained = (): Promise<void> => new Promise((resolve) => { setImmediate(res
 
 const isEarlier = (a: Entry, b: Entry) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 
+const running = new AsyncLocalStorage<Process>();
+
+/** The process whose code runs, also after whatever it waited for. */
+export const present = (): Process | undefined => running.getStore();
+
 /** A process: what comes in while it is stopped waits; what comes in after its death is lost. */
 export class Process {
   readonly time: VirtualTime;
@@ -109,7 +115,7 @@ export class Process {
 
   /** Something reaches the process. */
   enter(run: () => void): void {
-    if (this.state === "running") run();
+    if (this.state === "running") running.run(this, run);
     else if (this.state === "stopped") this.backlog.push(run);
   }
 

@@ -2,8 +2,9 @@
 import { hash } from "node:crypto";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { RenderedObject } from "#services/render/objects.ts";
+import type { ArtifactHandle } from "#services/render/tree-cache.ts";
 import type { Renderer } from "#services/render/render.ts";
-import type { FetchedSource, SourceKind } from "#services/sources/define.ts";
+import type { FetchedSource, SourceCall, SourceKind } from "#services/sources/define.ts";
 import type { WorkerOptions } from "#services/worker/worker-options.ts";
 import { repository } from "./objects.ts";
 
@@ -44,18 +45,23 @@ export class Upstream {
   }
 
   /** @param delay how long a build takes, or a throw */
-  renderer(namespace: string, delay: () => Promise<void>): Pick<Renderer, "render"> {
+  renderer(namespace: string, delay: () => Promise<void>): Pick<Renderer, "render" | "changedDirectories"> {
+    const indexOf = async ({ load }: ArtifactHandle) => Number(new TextDecoder().decode(await load()).slice("commit ".length));
     return {
+      changedDirectories: async (...artifacts) => {
+        const [before, after] = await Promise.all(artifacts.map(async (each) => this.commits[await indexOf(each)] ?? {}));
+        return new Set(Object.keys({ ...before, ...after }).filter((path) => JSON.stringify(before?.[path]) !== JSON.stringify(after?.[path])));
+      },
       render: async ({ artifact, path, previous }, signal) => {
         signal.throwIfAborted();
-        const index = Number(new TextDecoder().decode(await artifact.load()).slice("commit ".length));
+        const index = await indexOf(artifact);
         await delay();
         signal.throwIfAborted();
         const objects = this.objects(index, path, namespace);
         if (!objects) throw new Fault("BuildFailed", path, { detail: "kustomization.yaml: broken" });
         const key = hash("sha256", JSON.stringify([path, objects.map(({ digest }) => digest)]));
         if (previous?.key === key) return { unchanged: true, key };
-        return { unchanged: false, key, readSet: { files: [], dirs: [] }, objects };
+        return { unchanged: false, key, readSet: { files: [], dirs: [] }, objects, confidential: [] };
       },
     };
   }
@@ -83,6 +89,24 @@ export function gitSource(upstream: Upstream, delay: Delay, isDown: () => boolea
   };
 }
 
+/** Made from the artifact of the other: what it was made of is in it. */
+export function madeFromGit(delay: Delay): SourceKind<unknown> {
+  const read = async (source: SourceCall<unknown>["source"]) => {
+    const { artifact } = (await source?.({ kind: "GitRepository", name: "shop" })) ?? {};
+    if (!artifact) throw new Fault("ArtifactMissing", "GitRepository/apps/shop");
+    await delay(1, 300);
+    return { revision: `made-${artifact.revision}`, archive: await artifact.read() };
+  };
+  return {
+    kind: "HelmChart",
+    resolve: async ({ source }) => (await read(source)).revision,
+    fetch: async ({ source }) => {
+      const { revision, archive } = await read(source);
+      return { revision, archive, file: `${revision.slice(-40)}.tgz`, subject: revision, committedAtMs: 0, change: { url: "https://git.example.com/shop.git", commit: revision.slice(-40) } };
+    },
+  };
+}
+
 /** Where all workers keep artifacts. */
 export function artifactStore(stored: Map<string, Uint8Array>, delay: Delay): WorkerOptions["artifacts"] {
   const retain = async (prefix: string, keep: string[]) => {
@@ -90,7 +114,13 @@ export function artifactStore(stored: Map<string, Uint8Array>, delay: Delay): Wo
     for (const path of stored.keys()) if (path.startsWith(`${prefix}/`) && !keep.includes(path)) stored.delete(path);
   };
   return {
-    put: async (path, bytes) => { await delay(1, 5); stored.set(path, bytes); },
+    put: async (at, bytes) => {
+      await delay(1, 5);
+      const digest = `sha256:${hash("sha256", bytes)}`;
+      const path = typeof at === "string" ? at : at(digest);
+      stored.set(path, bytes);
+      return { path, digest, sizeBytes: bytes.byteLength };
+    },
     has: async (path) => { await delay(1, 5); return stored.has(path); },
     get: async (path) => {
       await delay(1, 5);

@@ -1,8 +1,11 @@
 /** The real worker in virtual time, between a simulated log, bus, Git server and API server, and what the checks see of it. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyEventObject } from "xstate";
 import type { KustomizationContext } from "#machines/kustomization/machine.ts";
+import type { ActInput } from "#protocol/messages/release.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import type { KubeClient } from "#services/clients/kubernetes/client.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Cell, Hint } from "#services/store/cell.ts";
 import { createHeart } from "#services/store/heart-beat.ts";
@@ -15,20 +18,24 @@ import { createHub, type Hub } from "#services/worker/hub.ts";
 import type { RequestPort, WatchPort } from "#services/worker/feed/ports.ts";
 import type { Ownership } from "#services/worker/ownership.ts";
 import type { WorkerOptions } from "#services/worker/worker-options.ts";
+import { Decryptor } from "#services/decrypt/decryptor.ts";
 import { Worker } from "#services/worker/worker.ts";
 import { ClusterRequests, type KubePorts } from "./cluster.ts";
 import { clusterWatch, type WatchPorts } from "./cluster-watch.ts";
 import type { By, SimulatedKube } from "./kube.ts";
 import type { Process } from "./time.ts";
 
-export type SimulatedWorkerOptions = Pick<WorkerOptions, "artifacts" | "renderer"> & {
+export type SimulatedWorkerOptions = Pick<WorkerOptions, "artifacts" | "renderer" | "helm"> & {
   process: Process;
+  /** The key of the shard it is there for. */
+  shard?: string;
   log: Log;
   bus: Bus;
   kube: SimulatedKube;
   fate: KubePorts["fate"];
   conditions: KubePorts["conditions"];
   watchMs: WatchPorts["lateMs"];
+  interrupted: KubePorts["interrupted"];
   isCut: WatchPorts["isCut"];
   sources: NonNullable<WorkerOptions["sources"]>;
   say(text: string): void;
@@ -43,6 +50,8 @@ export type SimulatedWorkerOptions = Pick<WorkerOptions, "artifacts" | "renderer
     fenced(worker: SimulatedWorker, partition: number, token: number | undefined): void;
     quarantined(key: ActorKey, fault: unknown): void;
   };
+  /** A mutant's client for releases. */
+  client?(client: KubeClient, process: Process): KubeClient;
   /** A mutant's changes, before anything begins. */
   mutate?(parts: Parts): void;
 };
@@ -50,10 +59,14 @@ export type SimulatedWorkerOptions = Pick<WorkerOptions, "artifacts" | "renderer
 /** What a mutant can lay its hands on. `ports` are those that the host asks. */
 export type Parts = { worker: Worker; cell: Cell; host: Host; ports: HostPorts; ownership: Ownership; hub: Hub; watch: WatchPort; requests: RequestPort; process: Process };
 
+/** The effect whose code runs. */
+const performing = new AsyncLocalStorage<EffectCall>();
+
 const nothingSaid = { capacity: 1, actors: 0, load: 0, draining: false, refuses: [] };
 
 export class SimulatedWorker {
   readonly process: Process;
+  readonly shard: string;
   readonly worker: Worker;
   readonly cell: Cell;
   readonly host: Host;
@@ -69,15 +82,16 @@ export class SimulatedWorker {
     this.options = options;
     const { process, log, bus, kube, fate, conditions, watch } = options;
     this.process = process;
+    this.shard = options.shard ?? "";
     const { name, clock } = process;
-    const requests = new ClusterRequests({ process, kube, fate, conditions, by: (unit, signal) => this.by(unit, signal), sent: (by) => watch.sent(this, by) });
+    const requests = new ClusterRequests({ process, kube, fate, conditions, by: (unit, signal) => this.by(unit, signal), sent: (by) => watch.sent(this, by), acting: () => this.acting(), watchMs: options.watchMs, interrupted: options.interrupted, mutate: options.client && ((client) => options.client?.(client, process) ?? client) });
     const watches = clusterWatch({ process, kube, lateMs: options.watchMs, isCut: options.isCut });
     let ports: HostPorts | undefined;
     this.worker = new Worker({
-      name, clock, cellLog: log, bus, hubId: "one", capacity: 1,
+      name, clock, ...(options.shard && { shard: options.shard }), cellLog: log, bus, hubId: "one", capacity: 1,
       startHeart: (callbacks) => createHeart(log, { worker: name, clock, about: nothingSaid, ...callbacks }),
       openHub: (wires) => createHub({ ...wires, watch: watches, requests }),
-      sources: options.sources, artifacts: options.artifacts, renderer: options.renderer,
+      sources: options.sources, artifacts: options.artifacts, renderer: options.renderer, cel: { compile: async () => undefined, evaluate: async () => ({ value: true }), evaluateAll: async (all) => all.map(() => ({ value: true })) }, helm: options.helm, engine: {} as WorkerOptions["engine"], digestKey: async () => new Uint8Array(32), decryption: { decryptor: new Decryptor() },
       spans: silentSpans, metrics: silentMetrics, log: silentLog(options.say),
       artifactUrl: (path) => `http://artifacts/${path}`,
       onLost: options.onLost,
@@ -138,6 +152,12 @@ export class SimulatedWorker {
     }
   }
 
+  private acting(): By {
+    const { key, run, input } = performing.getStore() ?? {};
+    if (!key || !run) throw new TypeError("nobody acts");
+    return { worker: this.process.name, unit: actorId(key), epoch: this.cell.epochOf(key), attempt: run.attempt, act: { src: run.src, ...(input !== null && { input: input as Partial<ActInput> }) } };
+  }
+
   private by(unit: ActorKey, signal: AbortSignal): By {
     const { run, context } = this.calls.get(signal) ?? {};
     const { source } = (context ?? {}) as Partial<KustomizationContext>;
@@ -156,7 +176,7 @@ export class SimulatedWorker {
         const ended = watch.performing(this, src, call);
         let outcome: unknown;
         try {
-          return (outcome = await inner.perform(src, call));
+          return (outcome = await performing.run(call, () => inner.perform(src, call)));
         } finally {
           ended(outcome);
         }

@@ -8,14 +8,17 @@ import { LogError, type Log } from "#services/store/log.ts";
 import { whyNotCalm, type Peace } from "./calm.ts";
 import { Checks, pathOfUnit } from "./checks.ts";
 import type { KubeFate } from "./cluster.ts";
-import { SimulatedKube } from "./kube.ts";
-import { gitRepository, kustomization, repository } from "./objects.ts";
+import { smallHelm } from "./helm.ts";
+import { SimulatedKube, type By } from "./kube.ts";
+import type { Interrupted } from "./kube-client.ts";
+import { dependency, gate, gitRepository, kustomization, madeSource, repository } from "./objects.ts";
 import { memoryBus, MemoryExchange } from "./memory-bus.ts";
 import { memoryLog, MemoryStream, type Fate } from "./memory-log.ts";
 import { seeded, type Random } from "./random.ts";
+import { chartIn, helmRelease, leavePending, releaseId, runJobs } from "./release-objects.ts";
 import { line, sourceId, units, type Script, type Step } from "./script.ts";
 import { Process, VirtualTime } from "./time.ts";
-import { artifactStore, gitSource, Upstream, type Tree } from "./upstream.ts";
+import { artifactStore, gitSource, madeFromGit, Upstream, type Tree } from "./upstream.ts";
 import { SimulatedWorker, type SimulatedWorkerOptions } from "./worker.ts";
 
 export type Violation = { rule: string; text: string; at: string };
@@ -28,12 +31,16 @@ export type Mutation = {
   bus?(bus: Bus): Bus;
   conditions?: Partial<SimulatedWorkerOptions["conditions"]>;
   worker?: SimulatedWorkerOptions["mutate"];
+  client?: SimulatedWorkerOptions["client"];
   options?(options: SimulatedWorkerOptions): SimulatedWorkerOptions;
 };
 
 const calmMs = 12 * 60_000;
 const lookMs = 250;
+/** What a dead owner had sent arrives within 60 s, and is looked for then. */
+const longestLateMs = 75_000;
 const somebody = { worker: "somebody" };
+const paths = ["a", "b", "c", "chart"];
 
 export class World {
   readonly violations: Violation[] = [];
@@ -58,6 +65,9 @@ export class World {
   private readonly damaged = new Set<string>();
   private names = 0;
   private serial = 0;
+  /** Of the release, since the interruption may come. */
+  writes = 0;
+  private lateMs = 0;
   private calm = false;
   private ended = false;
 
@@ -74,7 +84,11 @@ export class World {
 
   async run(): Promise<void> {
     this.kube.create(gitRepository(), "kubectl", somebody);
-    for (const unit of units) this.kube.create(kustomization(unit), "kubectl", somebody);
+    if (this.script.made) this.kube.create(madeSource(), "kubectl", somebody);
+    if (this.script.release) this.wanted.add(releaseId);
+    if (this.script.release) runJobs(this.kube, this.time, () => this.random.between(500, 3_000));
+    if (this.script.bare) for (const unit of units) this.wanted.delete(unit);
+    for (const unit of this.wanted) this.kube.create(this.written(unit), "kubectl", somebody);
     this.kube.create({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "foreign", namespace: "apps" }, data: { value: "theirs" } }, "kubectl", somebody);
     for (let slot = 0; slot < this.script.slots; slot++) this.boot(slot, slot === 0 ? 0 : this.random.between(0, 3_000));
     for (const step of this.script.steps) this.time.in(step.atMs, () => { this.say(line(step)); this.perform(step); });
@@ -90,7 +104,7 @@ export class World {
       await this.time.run(lookMs, over);
       this.checks.notice();
       if (ms % 2_000 !== 0) continue;
-      reasons = this.ended ? whyNotCalm(this.peace()) : ["the last commit is still to come"];
+      reasons = this.ended && this.time.nowMs > this.lateMs ? whyNotCalm(this.peace()) : ["the last commit is still to come"];
       if (reasons.length === 0) break;
     }
     if (over()) return;
@@ -162,14 +176,15 @@ export class World {
     const mutated = this.mutation.log?.(log) ?? log;
     const checks = this.checks;
     const delay = (fromMs: number, toMs: number) => process.sleep(this.random.between(fromMs, toMs));
+    const shard = this.script.shards?.[slot];
     return {
-      process, kube: this.kube, log: this.numbered(mutated, process), bus: this.mutation.bus?.(bus) ?? bus, fate: () => this.kubeFate(slot),
+      process, ...(shard && { shard }), kube: this.kube, log: this.numbered(mutated, process), bus: this.mutation.bus?.(bus) ?? bus, fate: () => this.kubeFate(slot),
       conditions: { uid: true, resourceVersion: true, createOnly: true, guard: true, touch: true, ...this.mutation.conditions },
-      watchMs: () => this.random.between(2, 40),
+      watchMs: () => this.random.between(2, 40), interrupted: (by) => this.interrupted(process, slot, by),
       isCut: () => this.isOn("cut cluster all") || this.isOn(`cut cluster ${slot}`),
-      sources: { gitrepository: gitSource(this.upstream, delay, () => this.isOn("fail upstream")) },
+      sources: { gitrepository: gitSource(this.upstream, delay, () => this.isOn("fail upstream")), helmchart: madeFromGit(delay) },
       say: (text) => this.say(`${process.name} ${text}`),
-      artifacts: artifactStore(this.stored, delay),
+      artifacts: artifactStore(this.stored, delay), helm: smallHelm((archive) => chartIn(this.upstream, archive)),
       renderer: this.upstream.renderer("apps", () => delay(5, 400)),
       onLost: (reason) => this.end(slot, process, reason),
       watch: {
@@ -184,7 +199,7 @@ export class World {
           if (!this.damaged.has(actorId(key))) this.violated("OW17", `${actorId(key)} was quarantined: ${JSON.stringify(fault)}`);
         },
       },
-      ...(this.mutation.worker && { mutate: this.mutation.worker }),
+      ...(this.mutation.worker && { mutate: this.mutation.worker }), ...(this.mutation.client && { client: this.mutation.client }),
     };
   }
 
@@ -253,6 +268,30 @@ export class World {
     return fate;
   }
 
+  private interrupted(process: Process, slot: number, { act }: By): Interrupted | undefined {
+    const { fromMs = 0, write = 0, how } = this.script.interruption ?? {};
+    if (!act || this.calm || this.time.sinceBeginMs() < fromMs || ++this.writes !== write) return undefined;
+    this.say(`${process.name} ${how} at write ${write}: ${JSON.stringify(act)}`);
+    switch (how) {
+      case "dies after": case "late": {
+        this.crash(slot, 500);
+        if (how === "dies after") return { dead: true, arriveMs: 3 };
+        this.lateMs = this.time.nowMs + longestLateMs; // nothing is calm before that
+        return { dead: true, arriveMs: this.random.between(4_000, 50_000) };
+      }
+      case "stops": {
+        process.stop();
+        this.time.in(6_000, () => { process.resume(); this.checks.disturbed(); });
+        return { stopped: true };
+      }
+      case "hands over": {
+        this.slots[slot]?.drain(true);
+        this.time.in(15_000, () => { if (this.slots[slot]?.process === process) this.slots[slot]?.drain(false); });
+      }
+    }
+    return undefined;
+  }
+
   // What happens
 
   private perform(step: Step): void {
@@ -287,7 +326,7 @@ export class World {
           tree[path] = Object.fromEntries(Object.entries({ ...before, ...objects }).filter((entry): entry is [string, string] => entry[1] !== null));
         }
         if (step.broken) tree[step.broken] = "broken";
-        for (const path of ["a", "b", "c"]) tree[path] ??= {};
+        for (const path of paths) tree[path] ??= {};
         this.upstream.commit(tree);
         if (step.hinted) this.push();
         return;
@@ -297,6 +336,13 @@ export class World {
           ...object, metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, [annotations.requestedAt]: step.value } },
         }));
       case "suspend": return this.edit(step.unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), suspend: step.on } }));
+      case "depend": return this.depend(step.unit, step.on);
+      case "gate": return this.turnGate(step.open);
+      case "leave pending": return leavePending(this.kube);
+      case "label": return this.edit(step.unit, (object) => {
+        const { [labels.shardKey]: _, ...others } = object.metadata.labels ?? {};
+        return { ...object, metadata: { ...object.metadata, labels: { ...others, ...(step.key !== null && { [labels.shardKey]: step.key }) } } };
+      });
       case "edit": return this.edit(step.unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), retryInterval: step.retry } }));
       case "delete": {
         this.wanted.delete(step.unit);
@@ -349,8 +395,21 @@ export class World {
       if (this.wanted.has(unit)) return;
       if (this.kube.get(pathOfUnit(unit))) return this.createAgain(unit, 5);
       this.wanted.add(unit);
-      this.kube.create(kustomization(unit), "kubectl", somebody);
+      this.kube.create(this.written(unit), "kubectl", somebody);
     });
+  }
+
+  private written = (unit: string): KubeObject => (unit === releaseId ? helmRelease() : kustomization(unit, this.script.dependsOn?.[unit]));
+
+  private depend(unit: string, on: string[]): void {
+    this.edit(unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), dependsOn: on.map(dependency) } }));
+  }
+
+  /** Opened when everything is calm at the latest. */
+  private turnGate(open: boolean): void {
+    const path = `ConfigMap/apps/${gate}`;
+    if (!open && this.kube.get(path)) this.kube.delete(path, somebody);
+    else if (open && !this.kube.get(path)) this.kube.create({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: gate, namespace: "apps" }, data: {} }, "kubectl", somebody);
   }
 
   private edit(unit: string, change: (object: KubeObject) => KubeObject): void {
@@ -368,15 +427,18 @@ export class World {
       worker?.process.resume();
       if (worker?.process.state === "running" && !worker.leaving) worker.drain(false);
     }
-    for (const unit of [sourceId, ...units]) this.edit(unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), suspend: false } }));
+    for (const unit of [sourceId, ...units, releaseId]) this.edit(unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), suspend: false } }));
+    if (this.script.dependsOn) this.turnGate(true);
+    // One that is never to be there again would block the others for ever.
+    for (const [unit, on] of Object.entries(this.script.dependsOn ?? {})) this.depend(unit, on.filter((each) => each === gate || this.wanted.has(each)));
     const tree: Tree = { ...this.upstream.commits.at(-1) };
-    for (const path of ["a", "b", "c"])
+    for (const path of paths)
       tree[path] = Object.fromEntries(Object.entries(tree[path] === "broken" ? {} : (tree[path] ?? {})).map(([name, value]) => [name, value.replace("sick", "well")]));
     // Whether anybody tells of it or not.
     this.time.in(this.random.between(0, 4_000), () => {
       this.upstream.commit({ ...tree, a: { ...(tree["a"] as object), last: "one" } });
       this.ended = true;
-      if (this.random.chance(0.5)) this.push();
+      if (this.script.interruption || this.random.chance(0.5)) this.push();
     });
   }
 

@@ -7,6 +7,8 @@ import type { Kube } from "./kube.ts";
 export type AuditedRequest = {
   verb: string;
   user: string;
+  /** In whose name; empty: in its own. */
+  as: string;
   path: string;
   namespace: string;
   resource: string;
@@ -21,6 +23,7 @@ type Line = {
   verb: string;
   requestURI: string;
   user?: { username?: string };
+  impersonatedUser?: { username?: string };
   objectRef?: { namespace?: string; resource?: string; subresource?: string; name?: string };
   responseStatus?: { code?: number };
 };
@@ -69,12 +72,12 @@ export async function openAudit(file: string, kube: Kube): Promise<Audit> {
   return { requests: async () => requests.slice(0, await mark()) };
 }
 
-function read({ stage, verb, requestURI, user, objectRef = {}, responseStatus }: Line): AuditedRequest[] {
+function read({ stage, verb, requestURI, user, impersonatedUser, objectRef = {}, responseStatus }: Line): AuditedRequest[] {
   if (stage !== "ResponseComplete" && verb !== "watch") return [];
   if (stage === "ResponseStarted") return []; // a watch has one line when it starts and one when it ends
   const { namespace = "", resource = "", subresource = "", name = "" } = objectRef;
   const dryRun = /[?&]dryRun=/.test(requestURI);
-  return [{ verb, user: user?.username ?? "", path: requestURI, namespace, resource, subresource, name, dryRun, code: responseStatus?.code ?? 0 }];
+  return [{ verb, user: user?.username ?? "", as: impersonatedUser?.username ?? "", path: requestURI, namespace, resource, subresource, name, dryRun, code: responseStatus?.code ?? 0 }];
 }
 
 const writing = new Set(["create", "update", "patch", "delete", "deletecollection"]);

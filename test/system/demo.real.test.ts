@@ -13,7 +13,7 @@ test("the demo with --once shows every step come true", async () => {
   const { code, text, left } = await runDemo();
   assert.equal(code, 0, text);
   const lines = [
-    /^\[1\/7\] /m, /^\[7\/7\] /m,
+    /^\[1\/8\] /m, /^\[8\/8\] /m,
     /GitRepository shop: fetched main@sha1:[0-9a-f]{8}$/m,
     /^ +[\d.]+s {2}Kustomization shop-prod: 5 objects applied, 3 of 3 pods running$/m,
     /^ +shop-dev +web-\S+ +1\/1 +Running /m,
@@ -22,6 +22,9 @@ test("the demo with --once shows every step come true", async () => {
     /^ +shop-prod +3 +\S+:1\.29-alpine$/m,
     /the image from Git was back/,
     /Deployment\/shop-prod\/web configured \(was changed by kubectl-set\)$/m,
+    /ImagePolicy web: 1\.30\.0 is the latest$/m,
+    /committed [0-9a-f]{8}: Serve web 1\.30\.0 in dev$/m,
+    /shop-dev: 1 of 1 pods is new$/m,
     /SYNC shop@[0-9a-f]{7} +"Serve the shop with nginx 1\.29"/,
     /3 units done/,
     /^Stopped\. /m,
@@ -34,12 +37,12 @@ test("the demo with --once shows every step come true", async () => {
 test("a part that is missing ends the demo with the step and the reason", async () => {
   const { code, text, left } = await runDemo({ env: { FLOTILLA_RENDER_WASM: "/nonexistent/render.wasm" } });
   assert.equal(code, 1);
-  assert.match(text, /^The demo stopped in step 1 of 7: Get the parts\.\n +\/nonexistent\/render\.wasm: cannot be read/m);
+  assert.match(text, /^The demo stopped in step 1 of 8: Get the parts\.\n +\/nonexistent\/render\.wasm: cannot be read/m);
   assert.deepEqual(left, { files: [], processes: [] });
 });
 
 test("Ctrl-C in the middle stops what was started", async () => {
-  const { code, left } = await runDemo({ interruptAt: "[3/7]" });
+  const { code, left } = await runDemo({ interruptAt: "[3/8]" });
   assert.equal(code, 130);
   assert.deepEqual(left, { files: [], processes: [] });
 });

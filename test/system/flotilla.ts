@@ -39,6 +39,7 @@ export type FlotillaOptions = {
 };
 
 const program = join(import.meta.dirname, "../../services/cli/flotilla.mjs");
+const startMs = 120_000;
 const stopTimeoutMs = 20_000;
 const announceTimeoutMs = 5_000;
 let starts = 0;
@@ -49,22 +50,27 @@ export async function startFlotilla({ kubeconfig, data, listen = "127.0.0.1:0", 
   const words = ["up", "--kubeconfig", kubeconfig, "--data", data, "--listen", listen, ...args];
   const child = startChild({ name: "flotilla up", command: process.execPath, args: [...nodeArgs, program, ...words], logFile, cwd: data });
   const logs = () => readLog(logFile);
-  await whileAlive([child], (signal) => eventually("flotilla up ready", () => logs().some(({ msg }) => msg === "ready"), { signal, withinMs: 60_000 }));
+  const stopBy = async (signal: () => void): Promise<string> => {
+    if (!isAlive(child.pid)) return child.ended;
+    const late = setTimeout(() => void child.kill(), stopTimeoutMs);
+    signal();
+    const ended = await child.ended;
+    clearTimeout(late);
+    return ended;
+  };
+  try {
+    await whileAlive([child], (signal) => eventually("flotilla up ready", () => logs().some(({ msg }) => msg === "ready"), { signal, withinMs: startMs }));
+  } catch (thrown) {
+    await stopBy(() => process.kill(child.pid, "SIGTERM")); // killed, it would leave its nats-server behind
+    throw thrown;
+  }
 
   const { url, token, webhookToken } = JSON.parse(await readFile(join(data, "endpoint.json"), "utf8")) as Record<"url" | "token" | "webhookToken", string>;
   return {
     url, token, webhookToken, data, logs,
     pid: child.pid,
     announce: (repositoryUrl) => announce(url, webhookToken, repositoryUrl),
-    async stop(how = "kill") {
-      if (!isAlive(child.pid)) return child.ended;
-      const late = setTimeout(() => void child.kill(), stopTimeoutMs);
-      if (how === "kill") process.kill(child.pid, "SIGTERM");
-      else process.kill(-child.pid, "SIGINT");
-      const ended = await child.ended;
-      clearTimeout(late);
-      return ended;
-    },
+    stop: (how = "kill") => stopBy(how === "kill" ? () => process.kill(child.pid, "SIGTERM") : () => process.kill(-child.pid, "SIGINT")),
     async crash() {
       process.kill(child.pid, "SIGKILL");
       await eventually("the process gone", () => !isAlive(child.pid));
@@ -100,7 +106,7 @@ export async function startWorker({ kubeconfig, nats, data, tokens, args = [], n
   const child = startChild({ name: "flotilla worker", command: process.execPath, args: [...nodeArgs, program, ...words], logFile, cwd: data, env });
   const logs = () => readLog(logFile);
   const ready = await whileAlive([child], (signal) =>
-    eventually("flotilla worker ready", () => logs().find(({ msg }) => msg === "ready"), { signal, withinMs: 60_000 }));
+    eventually("flotilla worker ready", () => logs().find(({ msg }) => msg === "ready"), { signal, withinMs: startMs }));
   const url = String(ready["url"]);
   return {
     url, logs, token: tokens.token, name: String(ready["worker"]), pid: child.pid, ended: child.ended,

@@ -35,6 +35,7 @@ export type Status = {
   lastAttemptedRevision?: string;
   conditions?: Condition[];
   inventory?: { entries: { id: string; v: string }[] };
+  history?: { digest: string; lastReconciledStatus: string; totalReconciliations: number; metadata?: Record<string, string> }[];
   artifact?: { revision: string; digest: string; url: string; path: string; size: number; lastUpdateTime: string };
 };
 
@@ -54,6 +55,8 @@ export type Kube = {
   create(object: KubeObject): Promise<KubeObject>;
   /** A merge patch, under a field manager's name. */
   merge(path: string, patch: object, manager?: string): Promise<KubeObject>;
+  /** Server-side apply, with force, as a controller does it. */
+  apply(path: string, object: KubeObject, manager: string): Promise<KubeObject>;
   remove(path: string): Promise<void>;
   /** Lines of a watch, until the signal aborts or the connection ends. */
   watch(path: string, signal: AbortSignal): AsyncIterable<{ type: string; object: KubeObject }>;
@@ -88,6 +91,7 @@ export function openKube(kubeconfig: string): Kube {
     create: (object) => call("POST", pathOf(object.kind, object.metadata.namespace), object),
     merge: (path, patch, manager = "kubectl-edit") =>
       call("PATCH", `${path}?fieldManager=${manager}`, patch, "application/merge-patch+json"),
+    apply: (path, object, manager) => call("PATCH", `${path}?fieldManager=${manager}&force=true`, object, "application/apply-patch+yaml"),
     remove: (path) => call("DELETE", path).then(() => undefined, unlessMissing),
     async *watch(path, signal) {
       const answer = await request(`${server}${path}`, { dispatcher: agent, headers, signal });
@@ -121,15 +125,27 @@ const kinds: Record<string, [apiVersion: string, plural: string, scope?: "cluste
   ConfigMap: ["v1", "configmaps"],
   Event: ["v1", "events"],
   Namespace: ["v1", "namespaces", "cluster"],
+  HelmRelease: ["helm.toolkit.fluxcd.io/v2", "helmreleases"],
   Secret: ["v1", "secrets"],
   Service: ["v1", "services"],
   ServiceAccount: ["v1", "serviceaccounts"],
   Deployment: ["apps/v1", "deployments"],
   NetworkPolicy: ["networking.k8s.io/v1", "networkpolicies"],
   ClusterRole: ["rbac.authorization.k8s.io/v1", "clusterroles", "cluster"],
+  Role: ["rbac.authorization.k8s.io/v1", "roles"],
+  RoleBinding: ["rbac.authorization.k8s.io/v1", "rolebindings"],
   ClusterRoleBinding: ["rbac.authorization.k8s.io/v1", "clusterrolebindings", "cluster"],
   CustomResourceDefinition: ["apiextensions.k8s.io/v1", "customresourcedefinitions", "cluster"],
   GitRepository: ["source.toolkit.fluxcd.io/v1", "gitrepositories"],
+  ArtifactGenerator: ["source.extensions.fluxcd.io/v1beta1", "artifactgenerators"],
+  Bucket: ["source.toolkit.fluxcd.io/v1", "buckets"],
+  ExternalArtifact: ["source.toolkit.fluxcd.io/v1", "externalartifacts"],
+  OCIRepository: ["source.toolkit.fluxcd.io/v1", "ocirepositories"],
+  HelmRepository: ["source.toolkit.fluxcd.io/v1", "helmrepositories"],
+  HelmChart: ["source.toolkit.fluxcd.io/v1", "helmcharts"],
+  ImageRepository: ["image.toolkit.fluxcd.io/v1", "imagerepositories"],
+  ImagePolicy: ["image.toolkit.fluxcd.io/v1", "imagepolicies"],
+  ImageUpdateAutomation: ["image.toolkit.fluxcd.io/v1", "imageupdateautomations"],
   Kustomization: ["kustomize.toolkit.fluxcd.io/v1", "kustomizations"],
   Widget: ["system.example.com/v1", "widgets"],
 };

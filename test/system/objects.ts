@@ -26,6 +26,11 @@ export const deployment = (name: string, image = "example.com/web:1", spec: Reco
     },
   });
 
+/** A chart in directory `chart`, with one template. */
+export const chartFiles = (template: string): Record<string, string> => ({
+  "chart/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "chart/templates/all.yaml": template,
+});
+
 /** A kustomization.yaml. */
 export const kustomizationFile = (fields: Record<string, unknown>): string =>
   JSON.stringify({ apiVersion: "kustomize.config.k8s.io/v1beta1", kind: "Kustomization", ...fields });

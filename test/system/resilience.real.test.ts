@@ -86,6 +86,23 @@ describe("with an embedded NATS", () => {
     assert.deepEqual(idle, []);
   });
 
+  test("[SB17] started again after a crash, it knows objects with values from Secrets by their keyed digests: a commit touches what it changes, and nothing else", async () => {
+    const t = await system.tenant();
+    await t.create("Secret", "keys", { stringData: { pin: "1234" } });
+    const files = { "shop/a.yaml": file(configMap("a", { k: "v-${pin}" })), "shop/b.yaml": file(configMap("b", { k: "v-${pin}" })) };
+    await t.commit(files);
+    await t.source();
+    await t.unit("shop", { postBuild: { substituteFrom: [{ kind: "Secret", name: "keys" }] } });
+    await t.ready("Kustomization", "shop");
+    await system.flotilla.crash();
+    await again(system);
+    const audit = await system.audit();
+    const sha = await t.push({ "shop/b.yaml": file(configMap("b", { k: "w-${pin}" })) });
+    await t.ready("Kustomization", "shop", sha);
+    const touched = (await audit.requests()).filter(({ namespace, resource, verb }) => namespace === t.namespace && resource === "configmaps" && verb !== "watch" && verb !== "list");
+    assert.deepEqual([...new Set(touched.map(({ name }) => name))], ["b"], "not even a dry-run of the other");
+  });
+
   test("[SY71] stopped by Ctrl-C, which reaches its children too, it ends just so", async () => {
     const before = system.flotilla;
     const ended = await before.stop("Ctrl-C");

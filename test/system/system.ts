@@ -10,7 +10,7 @@ import { startFlotilla, type Flotilla } from "./flotilla.ts";
 import { openKube, pathOf, readKubeconfig, type Kube, type KubeObject } from "./kube.ts";
 import { object } from "./objects.ts";
 import { Tenant } from "./tenant.ts";
-import { watchCollection, type Watched } from "./watched.ts";
+import { watchCollection, watchedKinds, type Watched } from "./watched.ts";
 
 export type System = {
   kube: Kube;
@@ -22,8 +22,8 @@ export type System = {
   kubeconfig: string;
   /** The running `up`. A test that restarts it puts the new one here. */
   flotilla: Flotilla;
-  /** GitRepositories, Kustomizations and Events, by kind. */
-  watched: Record<"GitRepository" | "Kustomization" | "Event", Watched>;
+  /** Sources, Kustomizations and Events, by kind. */
+  watched: Record<(typeof watchedKinds)[number], Watched>;
   /** What the running `up` asks of the API server from now on. */
   audit(): Promise<Audit>;
   /** Allows `up` more. */
@@ -37,7 +37,7 @@ export const gitUser = { username: "fleet", password: "s3cret-p@ss" };
 /** Groups `up` may do anything in. `networking.k8s.io` is not among them: an object of that group is forbidden. */
 const groups = [
   "", "apps", "apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "events.k8s.io",
-  "kustomize.toolkit.fluxcd.io", "rbac.authorization.k8s.io", "source.toolkit.fluxcd.io", "system.example.com",
+  "helm.toolkit.fluxcd.io", "image.toolkit.fluxcd.io", "kustomize.toolkit.fluxcd.io", "rbac.authorization.k8s.io", "source.extensions.fluxcd.io", "source.toolkit.fluxcd.io", "system.example.com",
 ];
 
 export type SystemOptions = { kubeconfig: string; auditLog: string; args?: string[]; nodeArgs?: string[] };
@@ -70,7 +70,7 @@ async function start({ kubeconfig, auditLog, ...more }: SystemOptions, close: Sy
   const over = new AbortController();
   atEnd(async () => over.abort());
   const watch = (kind: string) => watchCollection(kube, pathOf(kind), over.signal); // `up` has installed the definitions
-  const [GitRepository, Kustomization, Event] = await Promise.all([watch("GitRepository"), watch("Kustomization"), watch("Event")]);
+  const watched = Object.fromEntries(await Promise.all(watchedKinds.map(async (kind) => [kind, await watch(kind)]))) as System["watched"];
 
   const tenants: Tenant[] = [];
   atEnd(() => Promise.all(tenants.map((tenant) => tenant.release())));
@@ -79,7 +79,7 @@ async function start({ kubeconfig, auditLog, ...more }: SystemOptions, close: Sy
     user: account.user,
     kubeconfig: account.kubeconfig,
     grant: account.grant,
-    watched: { GitRepository, Kustomization, Event },
+    watched,
     async audit() {
       const all = await openAudit(auditLog, kube);
       return { requests: async () => (await all.requests()).filter(({ user }) => user === account.user) };

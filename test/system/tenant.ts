@@ -5,8 +5,9 @@ import type { Commit } from "../../deploy/local/git-commit.ts";
 import { pathOf, type Condition, type KubeObject } from "./kube.ts";
 import { object } from "./objects.ts";
 import type { System } from "./system.ts";
+import { imageKinds, sourceKinds, unitKinds } from "./watched.ts";
 
-type Ours = "GitRepository" | "Kustomization";
+type Ours = (typeof sourceKinds)[number] | (typeof unitKinds)[number] | (typeof imageKinds)[number];
 
 /** As `kubectl get events` shows them. */
 export type Told = { type: string; reason: string; message: string; annotations: Record<string, string>; component: string };
@@ -36,7 +37,7 @@ export class Tenant {
   async release(): Promise<void> {
     const { kube, watched } = this.system;
     await kube.remove(pathOf("Namespace", undefined, this.namespace));
-    const mine = (["Kustomization", "GitRepository"] as const).flatMap((kind) => watched[kind].all(this.namespace));
+    const mine = [...unitKinds, ...sourceKinds, ...imageKinds].flatMap((kind) => watched[kind].all(this.namespace));
     for (const { kind, metadata } of mine)
       await kube.merge(pathOf(kind, this.namespace, metadata.name), { metadata: { finalizers: null } }).catch(() => undefined); // gone by itself
   }
@@ -65,6 +66,12 @@ export class Tenant {
     return this.create("Kustomization", name, { spec: { ...usual, ...spec } });
   }
 
+  /** A HelmRelease of the chart in directory `chart` of that source. */
+  helmRelease(name: string, spec: Record<string, unknown> = {}): Promise<KubeObject> {
+    const chart = { spec: { chart: "./chart", sourceRef: { kind: "GitRepository", name: "app" }, interval: "1h", reconcileStrategy: "Revision" } };
+    return this.create("HelmRelease", name, { spec: { chart, interval: "1h", timeout: "30s", ...spec } });
+  }
+
   create(kind: string, name: string, rest: Record<string, unknown> = {}): Promise<KubeObject> {
     return this.system.kube.create(object(kind, name, { ...rest, metadata: { namespace: this.namespace } }));
   }
@@ -79,8 +86,8 @@ export class Tenant {
   }
 
   /** Somebody else edits an object. */
-  async edit(kind: string, name: string, patch: object): Promise<KubeObject> {
-    const edited = await this.system.kube.merge(pathOf(kind, this.namespace, name), patch);
+  async edit(kind: string, name: string, patch: object, manager?: string): Promise<KubeObject> {
+    const edited = await this.system.kube.merge(pathOf(kind, this.namespace, name), patch, manager);
     this.written.set(`${kind}/${name}`, edited.metadata.generation ?? 0);
     return edited;
   }
@@ -184,7 +191,8 @@ export const conditionOf = ({ status }: KubeObject, type: string): Condition | u
 export function isReady(object: KubeObject): boolean {
   const { generation } = object.metadata;
   const ready = conditionOf(object, "Ready");
-  return ready?.status === "True" && ready.observedGeneration === generation && object.status?.observedGeneration === generation;
+  const says = object.kind === "ArtifactGenerator" ? generation : object.status?.observedGeneration; // it says so in its conditions alone
+  return ready?.status === "True" && ready.observedGeneration === generation && says === generation;
 }
 
 export const revisionOf = ({ status }: KubeObject): string => status?.lastAppliedRevision ?? status?.artifact?.revision ?? "";

@@ -2,6 +2,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Kube, KubeObject } from "./kube.ts";
 
+export const sourceKinds = ["GitRepository", "OCIRepository", "Bucket", "HelmRepository", "HelmChart", "ExternalArtifact", "ArtifactGenerator"] as const;
+export const unitKinds = ["Kustomization", "HelmRelease"] as const;
+export const imageKinds = ["ImageRepository", "ImagePolicy", "ImageUpdateAutomation"] as const;
+export const watchedKinds = [...sourceKinds, ...unitKinds, ...imageKinds, "Event"] as const;
+
 export type Watched = {
   /** As last seen; undefined when there is none. */
   get(namespace: string, name: string): KubeObject | undefined;

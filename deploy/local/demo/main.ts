@@ -7,13 +7,13 @@ import { farewell } from "./farewell.ts";
 import { lastLogLines } from "./flotilla.ts";
 import { createScreen } from "./screen.ts";
 import { makeFolder, setStage } from "./stage.ts";
-import { deploy, editByHand, pushChange, showTrace } from "./story.ts";
+import { deploy, editByHand, pushChange, pushImage, showTrace } from "./story.ts";
 
 const { values } = parseArgs({ options: { once: { type: "boolean", default: false } } });
 const screen = createScreen({
   write: (text) => void process.stdout.write(text),
   nowMs: () => performance.now(),
-  steps: 7,
+  steps: 8,
   width: process.stdout.columns || 120,
   colour: process.stdout.isTTY && process.stdout.hasColors(),
 });
@@ -45,6 +45,7 @@ async function story(): Promise<void> {
   await deploy(stage, screen);
   const sha = await pushChange(stage, screen);
   await editByHand(stage, screen);
+  await pushImage(stage, screen);
   await showTrace(stage, screen, sha);
   if (!values.once) process.stdout.write(farewell(stage, sha));
 }

@@ -19,6 +19,22 @@ export const change = {
   message: "Serve the shop with nginx 1.29",
 };
 
+/** The image that is looked after in dev: where its resources say it is, its tags, and how dev comes to take it. */
+export const watchedImage = {
+  sampleName: "registry.example/shop/web",
+  name: "shop/web",
+  file: "overlays/dev/kustomization.yaml",
+  before: "1.29.0",
+  after: "1.30.0",
+  /** @param image with its registry */
+  lines: (image: string) => `images:
+  - name: nginxinc/nginx-unprivileged
+    newName: ${image}
+    newTag: "1.29.0" # {"$imagepolicy": "flux-system:web:tag"}
+`,
+  message: "Take the image of dev from our registry",
+};
+
 /** Content by path. */
 export type Files = Record<string, string>;
 
@@ -28,6 +44,12 @@ export const repositoryFiles = (): Promise<Files> => readFolder(join(import.meta
 export async function clusterFiles(url: string): Promise<Files> {
   const files = await readFolder(join(import.meta.dirname, "cluster"));
   return Object.fromEntries(Object.entries(files).map(([name, text]) => [name, text.replaceAll(sampleUrl, url)]));
+}
+
+/** @param image with its registry */
+export async function imageFiles(image: string): Promise<Files> {
+  const files = await readFolder(join(import.meta.dirname, "images"));
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [name, text.replaceAll(watchedImage.sampleName, image)]));
 }
 
 async function readFolder(folder: string): Promise<Files> {

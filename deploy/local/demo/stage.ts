@@ -2,14 +2,15 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { buildWasm } from "#services/render/wasm-file.ts";
 import { startControlPlane, type ControlPlane } from "../control-plane.ts";
+import { buildPrograms } from "../programs.ts";
+import { startRegistry, type LocalRegistry } from "../registry.ts";
 import { tools } from "../tools.ts";
 import { cacheFolder } from "../tools/cache.ts";
 import { program, startFlotilla, type Flotilla } from "./flotilla.ts";
 import { startRepository, type Repository } from "./repository.ts";
 import { runProgram, type Command } from "./run-program.ts";
-import { clusterFiles } from "./sample.ts";
+import { clusterFiles, imageFiles, watchedImage, type Files } from "./sample.ts";
 import type { Screen } from "./screen.ts";
 import { openView, type View } from "./view.ts";
 
@@ -19,8 +20,11 @@ export type Stage = {
   repository: Repository;
   flotilla: Flotilla;
   view: View;
+  registry: LocalRegistry;
   /** The folder of what is applied to the cluster. */
   resources: string;
+  /** And of what looks after an image. */
+  images: string;
   /** Where Flotilla keeps its files. */
   data: string;
   kubectlProgram: string;
@@ -31,7 +35,7 @@ export type Stage = {
 };
 
 const parts = [
-  "nats-server", "kubectl", "etcd", "kube-apiserver", "kwok", "kube-controller-manager", "kube-scheduler",
+  "nats-server", "oci-registry", "kubectl", "etcd", "kube-apiserver", "kwok", "kube-controller-manager", "kube-scheduler",
 ] as const;
 
 export type Folder = { dir: string; logFile: string };
@@ -48,19 +52,22 @@ export async function setStage({ dir, logFile }: Folder, screen: Screen, closing
   screen.step("Get the parts", "Real ones: Kubernetes, nats-server, kustomize. Built or fetched once, then kept.");
   const say = (line: string) => screen.done(line);
   const path = await tools(parts, say);
-  const wasm = await buildWasm(say);
+  const programs = await buildPrograms(say);
   screen.done(`all in place, in ${cacheFolder()}`);
 
-  screen.step("Start a cluster and a Git server", "Where things shall run, and where they are written down.");
+  screen.step("Start a cluster, a Git server and a registry", "Where things shall run, where they are written down, and where images are.");
   const cluster = await startIn(closing, () => startControlPlane({ dir: join(dir, "cluster"), onProgress: say }));
   screen.done(`Kubernetes at ${cluster.url}, with two simulated nodes: pods reach Running, no container runs`);
   const repository = await startIn(closing, () => startRepository(dir));
   screen.done(`Git at ${repository.url}: a web shop, as a base with the overlays dev, test and prod`);
 
+  const registry = await startIn(closing, () => startRegistry({ dir }));
+  screen.done(`a registry at ${registry.host}`);
+
   screen.step("Start Flotilla", "One process: it brings its own nats-server and installs its CustomResourceDefinitions.");
   const data = join(dir, "data");
   screen.command(`npx flotilla up --listen 127.0.0.1:0 \\\n  --kubeconfig ${cluster.kubeconfig} --data ${data}`);
-  const env = { ...process.env, FLOTILLA_NATS_SERVER: path["nats-server"], FLOTILLA_RENDER_WASM: wasm.path };
+  const env = { ...process.env, FLOTILLA_NATS_SERVER: path["nats-server"], ...programs };
   const { kubeconfig } = cluster;
   const flotilla = await startIn(closing, () => startFlotilla({ kubeconfig, dataDir: data, logFile, env }));
   screen.done(`ready at ${flotilla.url}`);
@@ -72,7 +79,9 @@ export async function setStage({ dir, logFile }: Folder, screen: Screen, closing
   const run = async (command: Command) => (await runProgram(command)).out;
   return {
     dir, cluster, repository, flotilla, view, data,
-    resources: await writeResources(join(dir, "resources"), repository.url),
+    registry,
+    resources: await writeFiles(join(dir, "resources"), await clusterFiles(repository.url)),
+    images: await writeFiles(join(dir, "images"), await imageFiles(`${registry.host}/${watchedImage.name}`)),
     kubectlProgram: path.kubectl,
     kubectl: (...args) => run({ file: path.kubectl, args, env: kubernetes, shown: `kubectl ${args.join(" ")}` }),
     command: (...args) =>
@@ -95,8 +104,8 @@ function startIn<T extends Part>(closing: AsyncDisposableStack, start: () => Pro
   return starting;
 }
 
-async function writeResources(folder: string, repositoryUrl: string): Promise<string> {
-  for (const [name, text] of Object.entries(await clusterFiles(repositoryUrl))) {
+async function writeFiles(folder: string, files: Files): Promise<string> {
+  for (const [name, text] of Object.entries(files)) {
     const file = join(folder, name);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);

@@ -1,7 +1,8 @@
-/** The story: a repository becomes running pods, a commit changes them, a hand edit is put back, one trace tells it. */
+/** The story: a repository becomes running pods, a commit changes them, a hand edit is put back, an image comes by itself, one trace tells it. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { change, environments } from "./sample.ts";
+import { ociManifest, type LocalRegistry } from "../registry.ts";
+import { change, environments, watchedImage } from "./sample.ts";
 import type { Screen } from "./screen.ts";
 import type { Stage } from "./stage.ts";
 import { imageOf, isReady, isRolledOut, readiness, type Live, type View } from "./view.ts";
@@ -110,6 +111,57 @@ export async function editByHand({ view, kubectl }: Stage, screen: Screen): Prom
     withinMs: readyWithinMs,
   });
   screen.done(`${replicas} of ${replicas} pods run the image from Git`);
+}
+
+export async function pushImage({ view, kubectl, command, registry, repository, images }: Stage, screen: Screen): Promise<void> {
+  const { name: unit } = environments[0];
+  const { name, file, before, after, lines, message } = watchedImage;
+  const image = `${registry.host}/${name}`;
+  screen.step("Push an image", "Three more resources look after the image of dev, where a marker says what belongs to it. Nobody commits.");
+  await pushTag(registry, before);
+  await writeFile(join(repository.clone, file), `${await readFile(join(repository.clone, file), "utf8")}${lines(image)}`);
+  await repository.git("commit", "--quiet", "-am", message);
+  await repository.git("push", "--quiet");
+  screen.note(`${file}: newTag: "${before}" # {"$imagepolicy": "flux-system:web:tag"}`);
+  screen.command(`kubectl apply -f ${images}`);
+  await kubectl("apply", "-f", images);
+  const runs = (tag: string) =>
+    view.until({
+      what: `Deployment web in ${unit} runs ${image}:${tag}`,
+      look: () => (imageOf(view.get("Deployment", unit, "web")) === `${image}:${tag}` ? rolledOut(view.get("Deployment", unit, "web")) : undefined),
+      instead: () => `it runs ${imageOf(view.get("Deployment", unit, "web"))}; its automation: ${readiness(view.get("ImageUpdateAutomation", namespace, "shop"))}`,
+      withinMs: readyWithinMs,
+    });
+  const elects = (tag: string) =>
+    view.until({
+      what: `ImagePolicy web elects ${tag}`,
+      look: () => (view.get("ImagePolicy", namespace, "web")?.status?.latestRef?.tag === tag ? tag : undefined),
+      instead: () => readiness(view.get("ImagePolicy", namespace, "web")),
+      withinMs: readyWithinMs,
+    });
+  await Promise.all([runs(before), elects(before)]);
+
+  screen.command(`docker push ${image}:${after}`);
+  screen.command("npx flotilla reconcile image repository web");
+  screen.restartClock();
+  await pushTag(registry, after);
+  screen.done("pushed");
+  const elected = elects(after).then(() => screen.done(`ImagePolicy web: ${after} is the latest`));
+  const committed = view.until({
+    what: "ImageUpdateAutomation shop has pushed a commit",
+    look: () => view.get("ImageUpdateAutomation", namespace, "shop")?.status?.lastPushCommit,
+    instead: () => readiness(view.get("ImageUpdateAutomation", namespace, "shop")),
+    withinMs: readyWithinMs,
+  });
+  const told = committed.then((sha) => screen.done(`committed ${sha.slice(0, 8)}: Serve web ${after} in dev`));
+  const rolled = runs(after).then(() => screen.done(`${unit}: 1 of 1 pods is new`));
+  await Promise.all([command("reconcile", "image", "repository", "web", "-n", namespace), elected, told, rolled]);
+  screen.note(`The way from the scan to the pod is one trace: npx flotilla trace ${(await committed).slice(0, 8)}`);
+}
+
+async function pushTag(registry: LocalRegistry, tag: string): Promise<void> {
+  const config = { mediaType: "application/vnd.oci.image.config.v1+json", digest: await registry.pushBlob(watchedImage.name, Buffer.from("{}")), size: 2 };
+  await registry.pushManifest(watchedImage.name, tag, ociManifest, { schemaVersion: 2, mediaType: ociManifest, config, layers: [], annotations: { tag } });
 }
 
 export async function showTrace({ command, data }: Stage, screen: Screen, sha: string): Promise<void> {

@@ -19,6 +19,8 @@ export type Live = Watched & {
     inventory?: { entries?: unknown[] };
     artifact?: { revision?: string };
     lastAppliedRevision?: string;
+    latestRef?: { tag?: string };
+    lastPushCommit?: string;
   };
   /** Of an event. */
   message?: string;
@@ -27,6 +29,8 @@ export type Live = Watched & {
 const paths = {
   GitRepository: "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
   Kustomization: "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
+  ImagePolicy: "/apis/image.toolkit.fluxcd.io/v1/imagepolicies",
+  ImageUpdateAutomation: "/apis/image.toolkit.fluxcd.io/v1/imageupdateautomations",
   Deployment: "/apis/apps/v1/deployments",
   Event: "/api/v1/namespaces/flux-system/events",
 };

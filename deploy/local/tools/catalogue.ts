@@ -98,6 +98,48 @@ export const catalogue = {
   kubectl: kubernetes("kubectl", "about half a minute", withinOneMinor, ["linux", "darwin"]),
   "kube-controller-manager": kubernetes("kube-controller-manager", "about three minutes", sameMinor, ["linux"]),
   "kube-scheduler": kubernetes("kube-scheduler", "a few seconds", sameMinor, ["linux"]),
+  // Named so that no program of another purpose is taken for it; it has no version to ask for.
+  "oci-registry": {
+    version: "v0.21.6",
+    versionArgs: ["--version"],
+    accepts: ({ major, minor }) => major === 0 && minor >= 21,
+    package: "github.com/google/go-containerregistry/cmd/registry",
+    ldflags: "",
+    buildTakes: "a few seconds",
+  },
+  // Nor has this one.
+  "s3-server": {
+    version: "v1.2.0",
+    versionArgs: ["--version"],
+    accepts: ({ major, minor }) => major === 1 && minor >= 2,
+    package: "github.com/johannesboyne/gofakes3/cmd/gofakes3",
+    ldflags: "",
+    buildTakes: "a few seconds",
+  },
+  // Our own: its version changes with its source.
+  "certified-ssh": {
+    version: "v1.0.0",
+    versionArgs: ["--version"],
+    accepts: ({ major }) => major === 1,
+    package: "./certified-ssh",
+    ldflags: "",
+    buildTakes: "a few seconds",
+  },
+  // What releases are read, rolled back and uninstalled with, to see that they are Helm's own.
+  helm: {
+    version: "v4.2.4",
+    versionArgs: ["version", "--short"],
+    accepts: ({ major }) => major === 4,
+    package: "helm.sh/helm/v4/cmd/helm",
+    // Without it a build from source calls itself v4.2, and a chart that asks for a version of Helm goes wrong.
+    ldflags: "-X helm.sh/helm/v4/internal/version.version=v4.2.4",
+    buildTakes: "about a minute",
+    release: ({ os, arch }) => ({
+      url: `https://get.helm.sh/helm-v4.2.4-${os}-${arch}.tar.gz`,
+      checksumsUrl: `https://get.helm.sh/helm-v4.2.4-${os}-${arch}.tar.gz.sha256sum`,
+      member: `${os}-${arch}/helm`,
+    }),
+  },
 } as const satisfies Record<string, Tool>;
 
 export type ToolName = keyof typeof catalogue;

@@ -1,6 +1,7 @@
 import { formatDuration } from "#protocol/api/duration.ts";
 import { printable } from "#services/telemetry/waterfall/format.ts";
-import type { Api, WorkerView } from "../api.ts";
+import type { WorkerView } from "#protocol/messages/fleet.ts";
+import type { Api } from "../api.ts";
 import type { Action, Call } from "../command.ts";
 import { exitCodes, Failure } from "../failure.ts";
 import { timeoutOf } from "../wait.ts";

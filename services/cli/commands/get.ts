@@ -4,7 +4,7 @@ import { exitCodes, Failure, Misuse } from "../failure.ts";
 import { namespaceOf } from "../namespace.ts";
 import { checkName, select, type ResourceKind } from "../resources.ts";
 import { table } from "../table.ts";
-import { shortRevision, viewOf } from "../view.ts";
+import { columnsOf, shortRevision, viewOf } from "../view.ts";
 
 /** Lists objects with the columns of `flux get`. */
 export const get: Action = async ({ words, options, shell }) => {
@@ -59,16 +59,17 @@ function section(
   withKind: boolean,
   withNamespace: boolean,
 ): string {
+  const columns = columnsOf(kind);
   const rows = objects.map((object) => {
-    const { namespace, name, revision, suspended, ready, message } = viewOf(kind, object);
+    const view = viewOf(kind, object);
+    const { namespace, name, ready, message } = view;
     const shown = [
       withKind ? `${kind.kind.toLowerCase()}/${name}` : name,
-      shortRevision(revision),
-      suspended ? "True" : "False",
+      ...Object.values(columns).map((column) => column(object, view)),
       ready,
       shortRevision(message),
     ];
     return withNamespace ? [namespace, ...shown] : shown;
   });
-  return table([...(withNamespace ? ["namespace"] : []), "name", "revision", "suspended", "ready", "message"], rows);
+  return table([...(withNamespace ? ["namespace"] : []), "name", ...Object.keys(columns), "ready", "message"], rows);
 }

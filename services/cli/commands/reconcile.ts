@@ -1,5 +1,5 @@
 import { annotations } from "#protocol/api/annotations.ts";
-import type { Cluster, FluxObject, ObjectName } from "../cluster.ts";
+import { sourceRefOf, type Cluster, type FluxObject, type ObjectName } from "../cluster.ts";
 import type { Action } from "../command.ts";
 import { exitCodes, Failure, Misuse } from "../failure.ts";
 import { namespaceOf } from "../namespace.ts";
@@ -13,7 +13,10 @@ type Work = { cluster: Cluster; shell: Shell; timeoutMs: number };
 /** Asks for a reconcile by annotation, as `flux reconcile` does, and waits until it is handled (flux.md 5.2). */
 export const reconcile: Action = async ({ words, options, shell }) => {
   const { kind, names } = selectOne(words, "reconcile <kind> <name>");
-  if (options.withSource && kind.isSource) throw new Misuse("--with-source is for kustomizations: a source has none");
+  if (options.withSource && !kind.hasSource) throw new Misuse("--with-source is for kustomizations and charts: this source is made from no other");
+  for (const flag of ["force", "reset"] as const)
+    if (options[flag] && kind.kind !== "HelmRelease") throw new Misuse(`--${flag} is for helmreleases`);
+  const asked = [...(options.force ? [annotations.forceAt] : []), ...(options.reset ? [annotations.resetAt] : [])];
   const namespace = namespaceOf(options, shell);
   const timeoutMs = timeoutOf(options.timeout);
   const cluster = await shell.openCluster(options);
@@ -22,7 +25,7 @@ export const reconcile: Action = async ({ words, options, shell }) => {
     for (const name of new Set(names)) {
       const work = { cluster, shell, timeoutMs };
       if (options.withSource) await reconcileSource(kind, { namespace, name }, work);
-      views.push(await reconcileOne(kind, { namespace, name }, work));
+      views.push(await reconcileOne(kind, { namespace, name }, work, asked));
     }
     if (options.json) shell.print(`${JSON.stringify(views, null, 2)}\n`);
     return exitCodes.ok;
@@ -32,8 +35,8 @@ export const reconcile: Action = async ({ words, options, shell }) => {
 };
 
 async function reconcileSource(kind: ResourceKind, name: ObjectName, work: Work): Promise<void> {
-  const ref = (await existing(kind, name, work.cluster)).spec?.sourceRef;
-  const source = resourceKinds.find((each) => each.kind === ref?.kind && each.isSource);
+  const ref = sourceRefOf(await existing(kind, name, work.cluster));
+  const source = resourceKinds.find((each) => each.kind === ref?.kind && each.isSource && !each.isForeign);
   if (!source || !ref?.name)
     throw new Failure(
       `${kind.kind} '${name.name}' has a source of kind ${ref?.kind ?? "unknown"}: reconcile it without --with-source`,
@@ -45,20 +48,27 @@ async function reconcileOne(
   kind: ResourceKind,
   name: ObjectName,
   { cluster, shell, timeoutMs }: Work,
+  asked: readonly string[] = [],
 ): Promise<ObjectView> {
   const before = await existing(kind, name, cluster);
   if (before.spec?.suspend) throw new Failure(`${kind.kind} '${name.name}' is suspended: resume it first`);
+  if (kind.staticMessage(before.spec) !== undefined) {
+    shell.say(`✔ reconciliation is not needed: ${kind.kind} '${name.name}' only says where charts are`);
+    return viewOf(kind, before);
+  }
   shell.say(`► annotating ${kind.kind} ${name.name} in ${name.namespace} namespace`);
+  const now = rfc3339Nano(shell.nowMs());
+  // The others count only where they are equal to the request (flux.md 0.4).
   await cluster.patch(kind, name, {
-    metadata: { annotations: { [annotations.requestedAt]: rfc3339Nano(shell.nowMs()) } },
+    metadata: { annotations: Object.fromEntries([annotations.requestedAt, ...asked].map((key) => [key, now])) },
   });
   shell.say(`✔ ${kind.kind} annotated`);
   shell.say(`◎ waiting for ${kind.kind} reconciliation`);
   const handledBefore = before.status?.lastHandledReconcileAt;
   const answers = ({ status }: FluxObject) => (status?.lastHandledReconcileAt ?? "") !== (handledBefore ?? "");
-  const view = viewOf(kind, await untilReady(cluster, shell, { kind, name, timeoutMs, answers }));
-  shell.say(`✔ ${outcomeOf(kind, view)}`);
-  return view;
+  const after = await untilReady(cluster, shell, { kind, name, timeoutMs, answers });
+  shell.say(`✔ ${outcomeOf(kind, after)}`);
+  return viewOf(kind, after);
 }
 
 async function existing(kind: ResourceKind, name: ObjectName, cluster: Cluster): Promise<FluxObject> {

@@ -1,6 +1,7 @@
+import { annotations } from "#protocol/api/annotations.ts";
 import type { Cluster, ObjectName } from "../cluster.ts";
 import type { Action, Call } from "../command.ts";
-import { exitCodes, Failure } from "../failure.ts";
+import { exitCodes, Failure, Misuse } from "../failure.ts";
 import { namespaceOf } from "../namespace.ts";
 import { selectOne, type ResourceKind } from "../resources.ts";
 import { outcomeOf, viewOf, type ObjectView } from "../view.ts";
@@ -26,10 +27,10 @@ export const resume: Action = (call) => {
     shell.say(`◎ waiting for ${kind.kind} reconciliation`);
     const answers = (object: { metadata: { generation?: number } }) =>
       (object.metadata.generation ?? 0) >= (metadata.generation ?? 0);
-    const view = viewOf(kind, await untilReady(cluster, shell, { kind, name, timeoutMs, answers }));
+    const after = await untilReady(cluster, shell, { kind, name, timeoutMs, answers });
     shell.say(`✔ ${kind.kind} reconciliation completed`);
-    shell.say(`✔ ${outcomeOf(kind, view)}`);
-    return view;
+    shell.say(`✔ ${outcomeOf(kind, after)}`);
+    return viewOf(kind, after);
   });
 };
 
@@ -47,6 +48,7 @@ async function each(
   act: (kind: ResourceKind, name: ObjectName, cluster: Cluster) => Promise<ObjectView>,
 ): Promise<number> {
   const { kind, names } = selectOne(words, `${verb} <kind> <name>`);
+  if (kind.kind === "ArtifactGenerator") throw new Misuse(`an ArtifactGenerator rests by its annotation: kubectl annotate ag NAME ${annotations.generator}=disabled`);
   const namespace = namespaceOf(options, shell);
   const cluster = await shell.openCluster(options);
   try {

@@ -107,6 +107,30 @@ test("[AP36] credentials, the path of a proxy and the trace go with every reques
   assert.deepEqual([first?.headers["authorization"], first?.headers["traceparent"]], ["Bearer abc", traceparent]);
 });
 
+test("[TN5] in another user's name every request and stream says so, over the same connections", async () => {
+  const watch = { method: "GET", path: get.path, query: { watch: true } } as const;
+  const name = "system:serviceaccount:apps:robot";
+  const robot = client.as(name);
+  await client.request(get);
+  await robot.request({ ...conditional, query: { dryRun: "All" } });
+  await robot.request(post);
+  for await (const _chunk of await robot.stream(watch));
+  await robot.close();
+  await client.request(get);
+  assert.deepEqual(asked.map(({ headers }) => headers["impersonate-user"]), [undefined, name, name, name, undefined]);
+  assert.deepEqual(asked.map(({ headers }) => headers["authorization"]), Array.from({ length: 5 }, () => "Bearer abc"));
+  let connections = 0;
+  server.on("connection", () => connections++);
+  for (let i = 0; i < 20; i++) await client.as(`user-${i}`).request(get);
+  assert.ok(connections < 10, `${connections} new connections for 20 users`);
+});
+
+for (const user of ["", "a b", "a\r\nimpersonate-group: system:masters", "a\u0000", "ä"])
+  test(`[TN5] ${JSON.stringify(user)} is no user's name: nothing is sent`, () => {
+    assert.throws(() => client.as(user), RangeError);
+    assert.deepEqual(asked, []);
+  });
+
 test("[AP22] a refusal carries the server's reason, words and causes", async () => {
   answers = [{
     code: 422,
@@ -139,6 +163,58 @@ const named = [
 ] as const;
 for (const { verb, resource, ...request } of named)
   test(`[AP37] ${request.method} ${request.path} counts as ${verb} ${resource}`, () => assert.deepEqual(describeRequest(request), { verb, resource }));
+
+const metadataService = "ami-id\npublic-keys/\nsecurity-credentials/";
+const quoting: { why: string; answer: (response: ServerResponse) => void }[] = [
+  { why: "a page of something else", answer: (response) => response.end(metadataService) },
+  { why: "a refusal of something else", answer: (response) => { response.writeHead(404); response.end(metadataService); } },
+  { why: "a refusal of something else in JSON", answer: (response) => { response.writeHead(401); response.end(JSON.stringify({ message: metadataService })); } },
+  { why: "a redirect", answer: (response) => { response.writeHead(302, { location: "/version" }); response.end(metadataService); } },
+];
+for (const { why, answer } of quoting)
+  test(`[TN36] of a server that somebody else chose nothing but the Kubernetes API's own words is quoted: ${why}`, async () => {
+    const other = createServer((request, response) => answer(response.setHeader("x-path", request.url ?? "")));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const stranger = createKubeClient({ server: `http://127.0.0.1:${(other.address() as AddressInfo).port}` }, { foreign: true });
+    try {
+      await assert.rejects(stranger.request(post), (error: Error) => !/ami-id|credentials/.test(`${error.message} ${String(error.cause)}`));
+    } finally {
+      await stranger.close();
+      other.closeAllConnections();
+      other.close();
+    }
+  });
+
+test("[TN36] what the Kubernetes API refuses there is told", async () => {
+  answers = [{ code: 403, body: { kind: "Status", reason: "Forbidden", message: "not you" } }];
+  const stranger = createKubeClient({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}/proxy` }, { foreign: true });
+  await assert.rejects(stranger.request(get), { code: 403, message: "not you" });
+  await stranger.close();
+});
+
+const endless: { why: string; request: KubeRequest; answer: (response: ServerResponse) => void; bounds: { answerMs: number; answerBytes: number }; says: RegExp }[] = [
+  { why: "is never given", request: get, answer: () => {}, bounds: { answerMs: 20, answerBytes: 1_000 }, says: /no answer within|Timeout/ },
+  { why: "never ends, to a read", request: get, answer: trickle, bounds: { answerMs: 50, answerBytes: 1_000_000 }, says: /no answer within/ },
+  { why: "never ends, to a write", request: post, answer: trickle, bounds: { answerMs: 50, answerBytes: 1_000_000 }, says: /no answer within/ },
+  { why: "is too large", request: get, answer: (response) => response.end(JSON.stringify({ x: "x".repeat(10_000) })), bounds: { answerMs: 5_000, answerBytes: 1_000 }, says: /exceed/i },
+];
+function trickle(response: ServerResponse): void {
+  const timer = setInterval(() => response.write(" "), 5);
+  response.on("close", () => clearInterval(timer));
+}
+for (const { why, request, answer, bounds, says } of endless)
+  test(`[TN37] an answer of a server that somebody else chose is given up when it ${why}`, async () => {
+    const other = createServer((asking, response) => { asking.resume(); answer(response); });
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const stranger = createKubeClient({ server: `http://127.0.0.1:${(other.address() as AddressInfo).port}` }, { foreign: bounds });
+    try {
+      await assert.rejects(stranger.request(request), (error: Fault) => error.code === "ClusterUnreachable" && says.test(error.message));
+    } finally {
+      await stranger.close();
+      other.closeAllConnections();
+      other.close();
+    }
+  });
 
 test("[FA14] the gate is around every attempt of a request, and sees how it ends; a stream passes it by", async () => {
   const ends: (string | number)[] = [];

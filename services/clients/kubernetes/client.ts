@@ -9,7 +9,7 @@ import type { ClusterConfig } from "./config.ts";
 import { KubeError } from "./error.ts";
 import { Limiter } from "./limiter.ts";
 import { describeRequest } from "./request-name.ts";
-import { openTransport, type Transport } from "./transport.ts";
+import { foreignBounds, openTransport, ownBounds, type Bounds, type Transport } from "./transport.ts";
 
 export type Query = Record<string, string | number | boolean | undefined>;
 
@@ -21,9 +21,9 @@ export type KubeRequest = {
   body?: object;
   contentType?: string;
   accept?: string;
-  headers?: Record<string, string>;
   /** W3C trace context of whoever asks; the server records it when it traces. */
   traceparent?: string | undefined;
+  /** Ends the wait for a turn, for a repetition, and for the answer to a read. What has a body is seen to its end once it is sent. */
   signal?: AbortSignal | undefined;
   /**
    * Throws when this process may not write now. Called in the very tick in which the request goes to the socket, and
@@ -57,6 +57,13 @@ export type KubeClientOptions = {
    * attempt back, and sees how it ends. The signal ends the request's wait.
    */
   gate?: Gate;
+  /** How long the answer to a request with a body may take before its connection is given up. */
+  writeTimeoutMs?: number;
+  /**
+   * Somebody else chose the server. It is given less time and room, a whole answer may not trickle in for ever, and what
+   * is no answer of the Kubernetes API is not quoted: it may come from a place that only this process can reach.
+   */
+  foreign?: boolean | Bounds;
 };
 
 export type Gate = <T>(run: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
@@ -69,6 +76,13 @@ export type KubeClient = {
   request<T = unknown>(request: KubeRequest): Promise<KubeAnswer<T>>;
   /** The bytes of an answer that goes on, until its end or the signal. Not retried. */
   stream(request: KubeRequest & { method: "GET" }): Promise<AsyncIterable<Buffer>>;
+  /**
+   * The same connections, in the name of this user. Whatever is asked through it, the server judges by that user's
+   * rights. It has nothing of its own to close.
+   *
+   * @throws RangeError for a name that no user can have
+   */
+  as(user: string): KubeClient;
   close(): Promise<void>;
 };
 
@@ -76,52 +90,88 @@ const mostAttempts = 5;
 const firstWaitMs = 100;
 const longestWaitMs = 10_000;
 
-export function createKubeClient(config: ClusterConfig, { onRequest, concurrency = 32, gate = (run) => run() }: KubeClientOptions = {}): KubeClient {
-  const transport = openTransport(config);
+export function createKubeClient(config: ClusterConfig, options: KubeClientOptions = {}): KubeClient {
+  const { onRequest, concurrency = 32, gate = (run) => run(), foreign = false } = options;
+  const bounds = typeof foreign === "object" ? foreign : foreign ? foreignBounds : ownBounds;
+  const { writeTimeoutMs = bounds.answerMs } = options;
+  const transport = openTransport(config, bounds);
   const prefix = new URL(config.server).pathname.replace(/\/$/, "");
   const writes = new Limiter(concurrency);
   const reads = new Limiter(concurrency);
 
-  const send = async (request: KubeRequest, dispatcher: () => Dispatcher) => {
-    const options = await optionsOf(request, config, prefix);
+  const send = async (request: KubeRequest, user: string, dispatcher: () => Dispatcher) => {
+    const options = await optionsOf(request, config, prefix, user);
     if (request.guard && !transport.connected()) await connect(transport, config, prefix);
+    request.signal?.throwIfAborted();
     const startMs = performance.now();
+    const late = request.body && setTimeout(() => transport.reconnect(unanswered(writeTimeoutMs)), writeTimeoutMs);
     let code = 0;
     try {
       request.guard?.();
       const answer = await dispatcher().request(options); // the same tick: nothing is awaited in between
       code = answer.statusCode;
-      if (code >= 300) throw await refusal(answer);
+      if (code >= 300) throw await refusal(answer, foreign !== false);
       return answer;
     } finally {
+      clearTimeout(late);
       onRequest?.({ ...describeRequest(request), code, ms: performance.now() - startMs });
     }
   };
 
-  return {
+  /** However slowly an answer trickles in. */
+  const inTime = async <T>({ body, signal }: KubeRequest, work: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> => {
+    if (foreign === false) return work(signal);
+    const own = new AbortController();
+    const late = unanswered(bounds.answerMs);
+    const timer = setTimeout(() => { if (body) transport.reconnect(late); else own.abort(late); }, bounds.answerMs);
+    try {
+      return await work(AbortSignal.any([own.signal, ...(signal ? [signal] : [])]));
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  const clientOf = (user: string): KubeClient => ({
     request: <T>(request: KubeRequest) => {
       const line = request.method === "GET" ? reads : writes;
       return retrying(request, config.server, () =>
-        line.run(() => gate(async () => {
-          const answer = await send(request, () => transport.calls);
+        line.run(() => gate(() => inTime(request, async (signal) => {
+          const answer = await send({ ...request, signal }, user, () => transport.calls);
           const serverMs = Date.parse(String(answer.headers["date"] ?? "")) || 0;
-          return { code: answer.statusCode, serverMs, body: (await answer.body.json()) as T };
-        }, request.signal), request.signal),
+          return { code: answer.statusCode, serverMs, body: (await json(answer, config.server)) as T };
+        }), request.signal), request.signal),
       );
     },
     async stream(request) {
       try {
         if (!transport.connected()) await connect(transport, config, prefix);
-        return (await send(request, () => transport.streams)).body;
+        return (await send(request, user, () => transport.streams)).body;
       } catch (error) {
         throw asFault(error, config.server);
       }
     },
+    as(other) {
+      if (!shapeOfUser.test(other)) throw new RangeError("not a user's name");
+      return { ...clientOf(other), close: async () => {} };
+    },
     close: () => transport.close(),
-  };
+  });
+  return clientOf("");
 }
 
-async function optionsOf(request: KubeRequest, { authorization }: ClusterConfig, prefix: string): Promise<Dispatcher.RequestOptions> {
+async function json(answer: Dispatcher.ResponseData, server: string): Promise<unknown> {
+  const text = await answer.body.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Fault("ClusterUnreachable", server, { detail: "what answers there is no Kubernetes API" }); // the parser would quote it
+  }
+}
+
+/** What goes into a header as it stands. */
+const shapeOfUser = /^[\x21-\x7e]+$/;
+
+async function optionsOf(request: KubeRequest, { authorization }: ClusterConfig, prefix: string, user = ""): Promise<Dispatcher.RequestOptions> {
   const header = authorization?.();
   const token = typeof header === "object" ? await header : header;
   const body = request.body && JSON.stringify(request.body);
@@ -134,12 +184,15 @@ async function optionsOf(request: KubeRequest, { authorization }: ClusterConfig,
       ...(token && { authorization: token }),
       ...(body && { "content-type": request.contentType ?? "application/json" }),
       ...(request.traceparent && { traceparent: request.traceparent }),
-      ...request.headers,
+      ...(user && { "impersonate-user": user }),
     },
-    ...(body && { body }),
-    ...(request.signal && { signal: request.signal }),
+    // Node goes round for ever, and takes all memory, when an HTTP/2 stream is destroyed whose body has not all been sent and
+    // the server asks for more of it: node:http2 answers with empty frames. So what has a body is never called back.
+    ...(body ? { body, headersTimeout: 0 } : request.signal && { signal: request.signal }),
   };
 }
+
+const unanswered = (ms: number): Error => Object.assign(new Error(`no answer within ${ms} ms`), { code: "ETIMEDOUT" });
 
 /** A guarded request must not wait for a connection after its guard has spoken. */
 async function connect(transport: Transport, config: ClusterConfig, prefix: string): Promise<void> {
@@ -181,10 +234,12 @@ function asFault(error: unknown, server: string): unknown {
   return new Fault("ClusterUnreachable", server, { detail: (error as Error).message, cause: error });
 }
 
-async function refusal(answer: Dispatcher.ResponseData): Promise<KubeError> {
+async function refusal(answer: Dispatcher.ResponseData, foreign: boolean): Promise<KubeError> {
   const text = await answer.body.text();
   const after = Number(answer.headers["retry-after"]);
-  return new KubeError(answer.statusCode, parsed(text), Number.isFinite(after) && after > 0 ? after * 1000 : undefined);
+  const said = parsed(text);
+  const isStatus = (said as { kind?: unknown } | null)?.kind === "Status";
+  return new KubeError(answer.statusCode, foreign && !isStatus ? {} : said, Number.isFinite(after) && after > 0 ? after * 1000 : undefined);
 }
 
 function parsed(text: string): unknown {

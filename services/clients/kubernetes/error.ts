@@ -30,6 +30,7 @@ export class KubeError extends Error {
 
 export const isNotFound = (error: unknown): error is KubeError => error instanceof KubeError && error.code === 404;
 export const isConflict = (error: unknown): error is KubeError => error instanceof KubeError && error.code === 409;
+export const isForbidden = (error: unknown): error is KubeError => error instanceof KubeError && error.code === 403;
 export const isGone = (error: unknown): error is KubeError => error instanceof KubeError && error.code === 410;
 
 const record = (value: unknown) => (typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {});

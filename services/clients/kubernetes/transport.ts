@@ -13,6 +13,8 @@ export type Transport = {
   readonly streams: Dispatcher;
   /** Whether a call can be written to the socket at once, without connecting first. */
   connected(): boolean;
+  /** Gives the connection for calls up: all that is on it fails for this reason, and the next call opens another. */
+  reconnect(reason: Error): void;
   close(): Promise<void>;
 };
 
@@ -20,13 +22,17 @@ export type Transport = {
 const streamsPerConnection = 100;
 const connectTimeoutMs = 10_000;
 const idleMs = 300_000;
+/** How long an answer may take, and how large it may be. */
+export type Bounds = { answerMs: number; answerBytes: number };
+
 /** An API request is answered or ended by the server within 60 s (`--request-timeout`). */
-const answerTimeoutMs = 65_000;
+export const ownBounds: Bounds = { answerMs: 65_000, answerBytes: 128 * 1024 * 1024 };
+/** Of a server that somebody else chose: 30 s is Flux's timeout for the client of a kubeconfig. */
+export const foreignBounds: Bounds = { answerMs: 30_000, answerBytes: 32 * 1024 * 1024 };
 /** A watch hears a bookmark about every minute; a silence this long means a dead connection. */
 const silenceMs = 150_000;
-const mostBytes = 128 * 1024 * 1024;
 
-export function openTransport(config: ClusterConfig): Transport {
+export function openTransport(config: ClusterConfig, { answerMs, answerBytes }: Bounds = ownBounds): Transport {
   const origin = new URL(config.server).origin;
   let http1 = false;
   const connector = buildConnector({
@@ -46,11 +52,11 @@ export function openTransport(config: ClusterConfig): Transport {
       callback(null, socket);
     });
   const common = {
-    connect, keepAliveTimeout: idleMs, headersTimeout: answerTimeoutMs, allowH2: true,
+    connect, keepAliveTimeout: idleMs, headersTimeout: answerMs, allowH2: true,
     h2Options: { maxConcurrentStreams: streamsPerConnection },
   };
-  const call = { ...common, bodyTimeout: answerTimeoutMs, maxResponseSize: mostBytes };
-  const http2Calls = new Client(origin, call);
+  const call = { ...common, bodyTimeout: answerMs, maxResponseSize: answerBytes };
+  let http2Calls = new Client(origin, call);
   let http1Calls: Pool | undefined;
   let streams: Pool | undefined;
   return {
@@ -61,6 +67,12 @@ export function openTransport(config: ClusterConfig): Transport {
       return (streams ??= new Pool(origin, { ...common, bodyTimeout: silenceMs, connections: http1 ? 128 : 4 }));
     },
     connected: () => http1 || http2Calls.stats.connected,
+    reconnect(reason) {
+      // The very first call goes out before it is known what the server speaks.
+      const former = [http2Calls, http1Calls];
+      [http2Calls, http1Calls] = [new Client(origin, call), undefined];
+      for (const each of former) void each?.destroy(reason);
+    },
     async close() {
       await Promise.all([http2Calls.destroy(), http1Calls?.destroy(), streams?.destroy()]);
     },

@@ -42,7 +42,10 @@ func (spec buildSpec) amend(v *view, relative string, to *types.Kustomization) e
 	replace(&to.Namespace, spec.TargetNamespace)
 	replace(&to.NamePrefix, spec.NamePrefix)
 	replace(&to.NameSuffix, spec.NameSuffix)
-	for _, patch := range spec.Patches {
+	for i, patch := range spec.Patches {
+		if err := refuseBomb([]byte(patch.Patch)); err != nil {
+			return fmt.Errorf("spec.patches[%d]: %w", i, err)
+		}
 		to.Patches = append(to.Patches, types.Patch{Patch: patch.Patch, Target: patch.Target.forKustomize()})
 	}
 	for _, component := range spec.Components {

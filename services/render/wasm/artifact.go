@@ -51,6 +51,9 @@ func (tree *artifact) addDirectory(directory string) {
 }
 
 func (tree *artifact) addName(name string) {
+	if name == basesFolder {
+		return // beside the root, not in it
+	}
 	parent := path.Dir(name)
 	if parent == "." {
 		parent = ""

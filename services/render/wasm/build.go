@@ -18,6 +18,9 @@ type buildRequest struct {
 	Digest string    `json:"digest"`
 	Path   string    `json:"path"` // relative to the root, which is ""
 	Spec   buildSpec `json:"spec"`
+	// Whether the host fetches what is missing, and what it has fetched already.
+	Fetches bool          `json:"fetches"`
+	Bases   []fetchedBase `json:"bases"`
 }
 
 // A failure's code is what the host branches on: "absent" (the artifact is not loaded), "path", "build", "request".
@@ -37,6 +40,12 @@ func (r buildRequest) run() []byte {
 		return failure{Code: "absent"}.reply()
 	}
 	v := newView(tree)
+	v.laid = laid
+	v.fetches = r.Fetches
+	v.bases = map[string]fetchedBase{}
+	for _, base := range r.Bases {
+		v.bases[base.Reference] = base
+	}
 	switch v.kindOf(r.Path) {
 	case absent:
 		return failure{Code: "path", Message: readable(r.Path + ": no such directory")}.reply()
@@ -45,7 +54,7 @@ func (r buildRequest) run() []byte {
 	}
 	reply, err := r.render(v)
 	if err != nil {
-		return failure{Code: "build", Message: readable(err.Error())}.reply()
+		return failure{Code: "build", Message: readable(v.readableBases(err.Error()))}.reply()
 	}
 	return reply
 }
@@ -58,6 +67,8 @@ func (r buildRequest) render(v *view) (reply []byte, err error) {
 		case nil:
 		case remoteBase:
 			err = reason
+		case missingBases:
+			reply, err = reason.reply()
 		default:
 			err = fmt.Errorf("kustomize build failed: %v", reason)
 		}

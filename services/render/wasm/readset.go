@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// A readSet is all of an artifact that a build's result depends on.
+// A readSet is all of an artifact that a build's result depends on. Of fetched bases the host knows the commits.
 type readSet struct {
 	files       map[string]bool // looked at: their content counts, or that they are absent or directories
 	directories map[string]bool // listed: the names in them count
@@ -21,8 +21,9 @@ func (s readSet) MarshalJSON() ([]byte, error) {
 }
 
 func sorted(set map[string]bool) []string {
-	if len(set) == 0 {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(set)), func(name string) bool { return folderOf(name) != "" })
+	if len(names) == 0 {
 		return []string{}
 	}
-	return slices.Sorted(maps.Keys(set))
+	return names
 }

@@ -17,6 +17,13 @@ import (
 // from one that does not. Messages never show it: see readable.
 const mount = "/.artifact"
 
+// Fetched bases lie beside it, each repository in a folder of its own. In the tree they are under a name that no file of
+// an artifact can have, and that is in no listing.
+const (
+	basesMount  = "/.bases"
+	basesFolder = "\x00bases"
+)
+
 var (
 	errOutside  = errors.New("outside the source")
 	errReadOnly = errors.New("read-only file system")
@@ -26,6 +33,9 @@ var (
 type view struct {
 	tree    *artifact
 	overlay map[string][]byte
+	laid    map[string][]byte // of the artifact's files those that are seen decrypted
+	fetches bool              // whether the host fetches bases
+	bases   map[string]fetchedBase
 	seen    readSet
 }
 
@@ -44,11 +54,32 @@ func within(name string) (string, error) {
 	if clean == mount {
 		return "", nil
 	}
+	if inBases, isThere := strings.CutPrefix(clean, basesMount+"/"); isThere {
+		return basesFolder + "/" + inBases, nil
+	}
 	relative, inside := strings.CutPrefix(clean, mount+"/")
 	if !inside {
 		return "", errOutside
 	}
 	return relative, nil
+}
+
+// absolute is within's way back.
+func absolute(relative string) string {
+	if inBases, isThere := strings.CutPrefix(relative, basesFolder+"/"); isThere {
+		return path.Join(basesMount, inBases)
+	}
+	return path.Join(mount, relative)
+}
+
+// folderOf names the fetched repository that a path lies in; "" for the artifact.
+func folderOf(relative string) string {
+	inBases, isThere := strings.CutPrefix(relative, basesFolder+"/")
+	if !isThere {
+		return ""
+	}
+	folder, _, _ := strings.Cut(inBases, "/")
+	return folder
 }
 
 type kind int
@@ -96,8 +127,11 @@ func (v *view) ReadFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
+	if err := refuseBomb(content); err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
 	if slices.Contains(kustomizationNames, path.Base(relative)) {
-		v.refuseRemote(relative, content)
+		content = v.withBases(relative, content)
 	}
 	return slices.Clone(content), nil
 }
@@ -107,6 +141,9 @@ func (v *view) read(relative string) ([]byte, error) {
 		return content, nil
 	}
 	v.seen.files[relative] = true
+	if content, isLaid := v.laid[relative]; isLaid {
+		return content, nil
+	}
 	if content, isFile := v.tree.files[relative]; isFile {
 		return content, nil
 	}
@@ -135,7 +172,7 @@ func (v *view) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 	if err != nil {
 		return "", "", &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
-	at := path.Join(mount, relative)
+	at := absolute(relative)
 	switch v.kindOf(relative) {
 	case directory:
 		return filesys.ConfirmedDir(at), "", nil
@@ -152,7 +189,7 @@ func (v *view) Walk(root string, visit filepath.WalkFunc) error {
 	if err != nil {
 		return visit(root, nil, err)
 	}
-	err = v.walk(path.Join(mount, relative), relative, visit)
+	err = v.walk(absolute(relative), relative, visit)
 	if err == filepath.SkipDir || err == filepath.SkipAll {
 		return nil
 	}

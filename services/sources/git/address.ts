@@ -1,5 +1,6 @@
 /** The address of a repository: what is asked, and what may be shown of it. */
 import { Fault } from "#protocol/errors/fault.ts";
+import { decode } from "#services/clients/http/proxy.ts";
 
 export type Address = {
   /** Without user, password, query and fragment, and without a slash at the end: `/info/refs` follows. */
@@ -11,12 +12,15 @@ export type Address = {
   password: string;
 };
 
-/** @throws Fault UnsupportedReference for anything but http and https */
+const schemes = new Set(["http:", "https:", "ssh:"]);
+
+/** @throws Fault UnsupportedReference for anything but http, https and ssh */
 export function parseAddress(text: string): Address {
   if (!URL.canParse(text)) throw new Fault("UnsupportedReference", showUrl(text), { detail: "spec.url is not a URL" });
   const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:")
-    throw new Fault("UnsupportedReference", showUrl(text), { detail: `${url.protocol}// is not supported yet` });
+  if (!schemes.has(url.protocol))
+    throw new Fault("UnsupportedReference", showUrl(text), { detail: `${url.protocol}// is not supported` });
+  if (!/^[^%\s]+$/.test(url.hostname)) throw new Fault("UnsupportedReference", showUrl(text), { detail: "spec.url names no host" });
   const { username, password } = url;
   const base = bare(url);
   return { base, shown: String(base), username: decode(username), password: decode(password) };
@@ -34,12 +38,4 @@ function bare(url: URL): URL {
   base.username = base.password = base.search = base.hash = "";
   base.pathname = base.pathname.replace(/\/+$/, "");
   return base;
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a stray percent sign is part of the password
-  }
 }

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { Address } from "./address.ts";
+import type { Identity } from "./ssh/identity.ts";
 
 export type Credentials = {
   /** The whole value of the Authorization header. */
@@ -10,11 +11,18 @@ export type Credentials = {
   ca?: string;
   cert?: string;
   key?: string;
+  /** For ssh:// alone. */
+  ssh?: SshCredentials;
   /** Same credentials, same identity: connections are shared within one and never across. A digest, not a secret. */
   identity: string;
   /** Text with every credential in it taken out, or withheld altogether. */
   redact(text: string): string;
 };
+
+export type SshCredentials = { username: string; identity: Identity; knownHosts: string };
+
+/** The user of nearly all Git servers. */
+const defaultUser = "git";
 
 /**
  * Keys and their order of precedence are Flux's (fluxcd/pkg git/options.go, git/gogit/transport.go).
@@ -23,6 +31,7 @@ export type Credentials = {
  */
 export function readCredentials({ shown, ...address }: Address, data: Record<string, Uint8Array> = {}): Credentials {
   const text = (key: string) => Buffer.from(data[key] ?? []).toString();
+  if (address.base.protocol === "ssh:") return readSsh({ shown, ...address }, text);
   const bearer = text("bearerToken");
   const username = ("bearerToken" in data ? "" : text("username")) || address.username;
   const password = ("bearerToken" in data ? "" : text("password")) || address.password;
@@ -42,12 +51,24 @@ export function readCredentials({ shown, ...address }: Address, data: Record<str
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
-    identity: createHash("sha256")
-      .update(JSON.stringify([authorization, ca, cert, key]))
-      .digest("hex"),
-    redact: (text) => (secrets.some((secret) => repeats(text, secret)) ? "(withheld: it repeats a credential)" : text),
+    identity: digestOf([authorization, ca, cert, key]),
+    redact: redacting(secrets),
   };
 }
+
+/** The password opens the key; the user is the URL's alone (fluxcd/pkg git/options.go). */
+function readSsh({ shown, username }: Address, text: (key: string) => string): Credentials {
+  const [pem, passphrase, knownHosts] = [text("identity"), text("password"), text("known_hosts")];
+  for (const [name, value] of [["identity", pem], ["known_hosts", knownHosts]] as const)
+    if (value.trim() === "") throw new Fault("AuthenticationFailed", shown, { detail: `ssh:// needs a Secret, and ${name} in it` });
+  const ssh = { username: username || defaultUser, identity: { pem, passphrase }, knownHosts };
+  return { ssh, identity: digestOf([ssh]), redact: redacting([passphrase].filter((secret) => secret !== "")) };
+}
+
+const digestOf = (parts: unknown): string => createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+
+const redacting = (secrets: string[]) => (text: string) =>
+  secrets.some((secret) => repeats(text, secret)) ? "(withheld: it repeats a credential)" : text;
 
 // A server that is hostile, or reflects our headers, can put a credential into its answer.
 const repeats = (text: string, secret: string) =>

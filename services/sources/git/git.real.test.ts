@@ -1,8 +1,10 @@
 /** Against git's own http-backend, and against servers that misbehave as it never would. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
@@ -10,17 +12,18 @@ import { extract } from "tar-stream";
 import { Fault, type FaultCode } from "#protocol/errors/fault.ts";
 import { serveBackend } from "../../../deploy/local/git-backend.ts";
 import { startGitServer, type GitServer } from "../../../deploy/local/git-server.ts";
+import { newKey } from "../../../deploy/local/ssh-server.ts";
 import { scratchFolder } from "../../../test/kit/cluster.ts";
-import { closeConnections } from "./connections.ts";
+import { closeConnections } from "#services/clients/http/connections.ts";
 import { createGitRepository } from "./git.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import type { GitSpec } from "./reference.ts";
-import { Threads } from "./threads.ts";
+import { gitThreads } from "./git-threads.ts";
 
 type Secret = Record<string, string>;
 
 const dir = scratchFolder();
-const threads = new Threads(2);
+const threads = gitThreads(2);
 let server: GitServer;
 let protectedServer: GitServer;
 const others: Server[] = [];
@@ -47,6 +50,8 @@ const fault = (code: FaultCode, detail: RegExp) => (error: unknown) => {
   assert.match(error.detail ?? "", detail);
   return true;
 };
+
+const isThere = (program: string) => spawnSync(program, ["-?"]).error === undefined;
 
 /** A line in Git's framing: its length in four hexadecimal digits comes first. */
 const line = (text: string) => `${(Buffer.byteLength(text) + 4).toString(16).padStart(4, "0")}${text}`;
@@ -123,6 +128,7 @@ describe("a repository", () => {
       file: `${first}.tar.gz`,
       subject: "Open the shop, with a subject that goes on and on ...",
       committedAtMs: Date.parse("2026-01-02T03:04:05Z"),
+      observed: { observedIgnore: null, observedRecurseSubmodules: null, observedSparseCheckout: null, sourceVerificationMode: null },
       change: {
         url,
         commit: first,
@@ -257,6 +263,286 @@ describe("a repository", () => {
     await git("update-ref", "refs/heads/main", commit);
     const { archive } = await fetch({ url: server.repoUrl("super"), ref: main }, `main@sha1:${commit}`);
     assert.deepEqual(await filesOf(archive), { a: "600 ", vendor: "directory" });
+  });
+});
+
+describe("tags and names", () => {
+  const commits: string[] = [];
+  let url: string;
+  let old: string;
+  const who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"];
+  const git = (...args: string[]) => server.git("tagged", ...who, ...args);
+  const atHour = (hour: number) => new Date(Date.UTC(2026, 0, 2, hour));
+
+  before(async () => {
+    await server.createRepo("tagged");
+    url = server.repoUrl("tagged");
+    old = `${await serve((request, response) => {
+      delete request.headers["git-protocol"];
+      serveBackend(dir, request, response);
+    })}/tagged.git`;
+    for (const hour of [1, 2, 3])
+      commits.push(await server.commit("tagged", { files: { n: `${hour}` }, message: `At ${hour}`, date: atHour(hour) }));
+    const [one = "", two = "", three = ""] = commits;
+    await git("tag", "v1.0.0", one);
+    await git("tag", "-a", "-m", "Two", "v1.1.0", two);
+    await git("tag", "-a", "-m", "Of a tag", "v1.1.0-outer", "v1.1.0");
+    await git("tag", "v1.2.0+b", three);
+    await git("tag", "1.2.0+c", two);
+    await git("tag", "-a", "-m", "Rc", "v2.0.0-rc.1", two);
+    await git("tag", "2024", three);
+    await git("tag", "release/latest", two);
+    await git("tag", "tree", `${three}^{tree}`);
+    await git("update-ref", "refs/pull/7/head", one);
+  });
+
+  const followed: { ref: GitSpec["ref"]; label: string; nth: number; why?: string }[] = [
+    { ref: { tag: "v1.0.0" }, label: "v1.0.0", nth: 1 },
+    { ref: { tag: "v1.1.0" }, label: "v1.1.0", nth: 2, why: "annotated: the commit, not the tag" },
+    { ref: { tag: "v1.1.0-outer" }, label: "v1.1.0-outer", nth: 2, why: "a tag of a tag" },
+    { ref: { tag: "release/latest" }, label: "release/latest", nth: 2 },
+    { ref: { name: "refs/pull/7/head" }, label: "refs/pull/7/head", nth: 1 },
+    { ref: { name: "refs/heads/main" }, label: "refs/heads/main", nth: 3 },
+    { ref: { name: "refs/tags/v1.1.0" }, label: "refs/tags/v1.1.0", nth: 2 },
+    { ref: { name: "refs/tags/v1.1.0^{}" }, label: "refs/tags/v1.1.0^{}", nth: 2 },
+    { ref: { semver: ">=1.0.0 <1.2.0" }, label: "v1.1.0", nth: 2 },
+    { ref: { semver: "1.x" }, label: "v1.2.0+b", nth: 3, why: "1.2.0+c is as high, and its commit is older" },
+    { ref: { semver: "*" }, label: "v1.2.0+b", nth: 3, why: "neither a pre-release, nor 2024" },
+    { ref: { semver: ">=1.0.0-0" }, label: "v2.0.0-rc.1", nth: 2 },
+  ];
+  for (const { ref, label, nth, why = "" } of followed)
+    for (const version of [2, 1])
+      test(`[SR61] [SR2] ${JSON.stringify(ref)} is ${label}, asked in version ${version} ${why}`, async () => {
+        const spec = { url: version === 2 ? url : old, ref };
+        const revision = await resolve(spec);
+        assert.equal(revision, `${label}@sha1:${commits[nth - 1]}`);
+        const fetched = await fetch(spec, revision);
+        assert.equal(fetched.revision, revision);
+        assert.deepEqual(await filesOf(fetched.archive), { n: `600 ${nth}` });
+      });
+
+  test("[SR62] times of equal tags are asked for once", async () => {
+    const own = withLimits();
+    await own.resolve(callOf({ url, ref: { semver: "1.x" } }));
+    server.requests.length = 0;
+    await own.resolve(callOf({ url, ref: { semver: "1.x" } }));
+    assert.deepEqual(server.requests.map(({ method }) => method), ["POST"]);
+  });
+
+  test("[SR61] a tag that moves on before it is fetched, and one that vanishes", async () => {
+    const [one = "", two = "", three = ""] = commits;
+    await git("tag", "-a", "-m", "Moves", "moving", one);
+    const revision = await resolve({ url, ref: { tag: "moving" } });
+    await git("tag", "-f", "moving", three);
+    assert.equal((await fetch({ url, ref: { tag: "moving" } }, revision)).revision, `moving@sha1:${three}`);
+    await git("tag", "-d", "moving");
+    await assert.rejects(resolve({ url, ref: { tag: "moving" } }), fault("ReferenceMissing", /refs\/tags\/moving$/));
+    await assert.rejects(fetch({ url, ref: { tag: "moving" } }, `moving@sha1:${two}`), fault("ReferenceMissing", /no such reference/));
+  });
+
+  const lacking: { ref: GitSpec["ref"]; detail: RegExp }[] = [
+    { ref: { tag: "v1" }, detail: /no refs\/tags\/v1$/ },
+    { ref: { name: "refs/pull/8/head" }, detail: /no refs\/pull\/8\/head$/ },
+    { ref: { name: "refs/tags/v1.0.0^{}" }, detail: /not an annotated tag/ },
+    { ref: { semver: ">=3.0.0" }, detail: /no tag is within ">=3\.0\.0"/ },
+  ];
+  for (const { ref, detail } of lacking)
+    test(`[SR6] ${JSON.stringify(ref)} is not there`, () =>
+      assert.rejects(resolve({ url, ref }), fault("ReferenceMissing", detail)));
+
+  test("[SR6] a tag of something that is no commit", async () => {
+    const revision = await resolve({ url, ref: { tag: "tree" } });
+    await assert.rejects(fetch({ url, ref: { tag: "tree" } }, revision), fault("ReferenceMissing", /not point at a commit/));
+  });
+
+  test("[SR14] very many tags of one version, and a list of references without end", async () => {
+    const spam = Array.from({ length: 40 }, (_, i) => `create refs/tags/v9.0.0+${i} ${commits[0]}\n`).join("");
+    execFileSync("git", ["update-ref", "--stdin"], { cwd: server.path("tagged"), input: spam });
+    await assert.rejects(resolve({ url, ref: { semver: "9.x" } }), fault("SourceTooLarge", /40 tags are of the same version/));
+
+    async function* endless() {
+      yield Buffer.from("001e# service=git-upload-pack\n0000");
+      for (let i = 0; ; i++) yield Buffer.from(line(`${"1".repeat(40)} refs/tags/v${i}.0.0\n`).repeat(1000));
+    }
+    const hostile = await serve((_request, response) => {
+      response.writeHead(200, { "content-type": "application/x-git-upload-pack-advertisement" });
+      pipeline(endless, response).catch(() => undefined);
+    });
+    await assert.rejects(resolve({ url: hostile, ref: { tag: "v1" } }), fault("SourceTooLarge", /longer than \d+ bytes/));
+  });
+});
+
+describe("many on one repository", () => {
+  before(async () => {
+    await server.createRepo("many");
+    await server.commit("many", { files: { a: "1" }, message: "One" });
+  });
+  const good = { username: "ada", password: "correct-horse" };
+  test("[SR76] share one poll and one fetch", async () => {
+    const url = server.repoUrl("many");
+    const own = withLimits();
+    server.requests.length = 0;
+    const revisions = await Promise.all(Array.from({ length: 20 }, () => own.resolve({ ...callOf({ url, ref: main }), maxAgeMs: 10_000 })));
+    assert.equal(new Set(revisions).size, 1);
+    assert.ok(server.requests.length <= 2, "a greeting and a question");
+    server.requests.length = 0;
+    const made = await Promise.all(revisions.map((revision) => own.fetch({ ...callOf({ url, ref: main }), revision })));
+    assert.equal(new Set(made.map(({ archive }) => archive)).size, 1);
+    assert.equal(server.requests.length, 2);
+    await own.fetch({ ...callOf({ url, ref: main, ignore: "x" }), revision: revisions[0] ?? "" });
+    assert.equal(server.requests.length, 4, "other rules, another archive");
+  });
+
+  test("[SR77] but not with who has other credentials, or none", async () => {
+    const url = protectedServer.repoUrl("many");
+    const own = withLimits();
+    const ask = (secret?: Secret) => own.resolve({ ...callOf({ url, ref: main }, secret), maxAgeMs: 10_000 });
+    const [allowed, wrong, none] = await Promise.allSettled([ask(good), ask({ ...good, password: "x" }), ask()]);
+    assert.deepEqual([allowed.status, wrong.status, none.status], ["fulfilled", "rejected", "rejected"]);
+    await assert.rejects(ask(), fault("AuthenticationFailed", /required/));
+  });
+});
+
+describe("part of a repository", () => {
+  let url: string;
+  let revision: string;
+  const ref = main;
+  before(async () => {
+    await server.createRepo("wide");
+    url = server.repoUrl("wide");
+    const files = { "apps/a.yaml": "a", "apps/deep/b.yaml": "b", "apps-old/c.yaml": "c", "docs/d.txt": "d", ".sourceignore": "apps/a.yaml\n", top: "" };
+    revision = `main@sha1:${await server.commit("wide", { files, message: "Wide" })}`;
+  });
+  const pathsOf = async (sparseCheckout: string[]) =>
+    Object.keys(await filesOf((await fetch({ url, ref, sparseCheckout }, revision)).archive)).filter((path) => /\./.test(path) || path === "top");
+
+  const rows: { sparse: string[]; paths: string[]; why?: string }[] = [
+    { sparse: ["apps"], paths: ["apps/a.yaml", "apps/deep/b.yaml"], why: "neither apps-old, nor the rules of the root" },
+    { sparse: ["./apps/deep/", "docs"], paths: ["apps/deep/b.yaml", "docs/d.txt"] },
+    { sparse: ["."], paths: [".sourceignore", "apps-old/c.yaml", "apps/deep/b.yaml", "docs/d.txt", "top"] },
+    { sparse: [], paths: [".sourceignore", "apps-old/c.yaml", "apps/deep/b.yaml", "docs/d.txt", "top"] },
+  ];
+  for (const { sparse, paths, why = "" } of rows)
+    test(`[SR67] sparseCheckout ${JSON.stringify(sparse)} ${why}`, async () => assert.deepEqual((await pathsOf(sparse)).sort(), paths.sort()));
+
+  test("[SR74] what it was made by is told", async () => {
+    const { observed } = await fetch({ url, ref, sparseCheckout: ["docs"], ignore: "x" }, revision);
+    assert.deepEqual(observed, { observedIgnore: "x", observedRecurseSubmodules: null, observedSparseCheckout: ["docs"], sourceVerificationMode: null });
+  });
+
+  test("[SR67] a directory that is not there", () =>
+    assert.rejects(pathsOf(["apps", "app"]), fault("SparseDirectoryMissing", /no "app"/)));
+});
+
+describe("submodules", () => {
+  const inner: Record<string, string> = {};
+  let url: string;
+  const who = ["-c", "user.name=a", "-c", "user.email=a"];
+  const who2 = { username: "ada", password: "correct-horse" };
+
+  async function commitWith(name: string, modules: Record<string, { url: string; commit: string }>): Promise<string> {
+    const gitmodules = Object.entries(modules).map(([path, module]) => `[submodule "${path}"]\n\tpath = ${path}\n\turl = ${module.url}\n`).join("");
+    await server.createRepo(name);
+    const base = await server.commit(name, { files: { top: "", ...(gitmodules && { ".gitmodules": gitmodules }) }, message: "Base" });
+    const files = (await server.git(name, "ls-tree", base)).split("\n");
+    const links = Object.entries(modules).map(([path, { commit }]) => `160000 commit ${commit}\t${path}`);
+    const tree = execFileSync("git", ["mktree", "--missing"], { cwd: server.path(name), input: `${[...files, ...links].join("\n")}\n` }).toString().trim();
+    const commit = await server.git(name, ...who, "commit-tree", "-m", "With submodules", tree);
+    await server.git(name, "update-ref", "refs/heads/main", commit);
+    return commit;
+  }
+  before(async () => {
+    inner["leaf"] = await commitWith("leaf", {});
+    inner["lib"] = await commitWith("lib", { deep: { url: "../leaf.git", commit: inner["leaf"] } });
+    inner["outer"] = await commitWith("outer", {
+      lib: { url: "./../lib.git", commit: inner["lib"] },
+      also: { url: server.repoUrl("leaf"), commit: inner["leaf"] },
+    });
+    url = server.repoUrl("outer");
+  });
+  const pathsOf = async (spec: Partial<GitSpec>, secret?: Secret) => {
+    const revision = `main@sha1:${inner["outer"]}`;
+    const call = callOf({ url, ref: main, recurseSubmodules: true, ...spec }, secret);
+    const { archive, observed } = await gitRepository.fetch({ ...call, revision });
+    assert.equal(observed?.["observedRecurseSubmodules"], true);
+    return Object.keys(await filesOf(archive));
+  };
+
+  test("[SR68] are fetched too, and theirs, by relative addresses and full ones", async () => {
+    assert.deepEqual(await pathsOf({}), ["also", "also/top", "lib", "lib/deep", "lib/deep/top", "lib/top", "top"]);
+  });
+  test("[SR68] [SR67] only those that lie in what is picked", async () => {
+    server.requests.length = 0;
+    assert.deepEqual(await pathsOf({ sparseCheckout: ["lib/deep"] }), ["lib", "lib/deep", "lib/deep/top"]);
+    assert.ok(!server.requests.some(({ path }) => path.startsWith("/also")));
+  });
+  test("[SR69] get our credentials on the same server, and on no other", async () => {
+    const protectedUrl = protectedServer.repoUrl("outer");
+    server.requests.length = 0;
+    // `also` names the other server in full, `lib` lies beside the repository
+    assert.ok((await pathsOf({ url: protectedUrl }, who2)).includes("lib/deep/top"));
+    assert.ok(server.requests.length > 0);
+    assert.deepEqual(server.requests.filter(({ authorization }) => authorization !== undefined), []);
+  });
+  test("[SR68] one whose commit is gone, whose address is none, or that has none", async () => {
+    let count = 0;
+    const ask = async (modules: Parameters<typeof commitWith>[1]) => {
+      const name = `odd${count++}`;
+      const commit = await commitWith(name, modules);
+      const fetched = await gitRepository.fetch({ ...callOf({ url: server.repoUrl(name), ref: main, recurseSubmodules: true }), revision: `main@sha1:${commit}` });
+      return Object.keys(await filesOf(fetched.archive));
+    };
+    const leaf = server.repoUrl("leaf");
+    await assert.rejects(ask({ lib: { url: leaf, commit: "1".repeat(40) } }), fault("ReferenceMissing", /no such commit/));
+    await assert.rejects(ask({ lib: { url: "file:///etc", commit: inner["leaf"] ?? "" } }), fault("UnsupportedReference", /file:/));
+    await assert.rejects(ask({ lib: { url: "git@127.0.0.1:leaf.git", commit: inner["leaf"] ?? "" } }), fault("AuthenticationFailed", /ssh:/));
+    assert.deepEqual(await ask({ lib: { url: "", commit: inner["leaf"] ?? "" } }), ["lib", "top"]);
+  });
+  test("[SR14] [SR68] that contain themselves come to an end", async () => {
+    // A commit cannot name itself; a server can answer with any number of repositories. Here: a chain of eleven.
+    let [name, commit] = ["chain0", await commitWith("chain0", {})];
+    for (let i = 1; i <= 11; i++) [name, commit] = [`chain${i}`, await commitWith(`chain${i}`, { in: { url: `../${name}.git`, commit } })];
+    const ask = gitRepository.fetch({ ...callOf({ url: server.repoUrl(name), ref: main, recurseSubmodules: true }), revision: `main@sha1:${commit}` });
+    await assert.rejects(ask, fault("SourceTooLarge", /more than 10 deep/));
+  });
+});
+
+describe("signatures", () => {
+  const sign = newKey("ed25519");
+  let url: string;
+  before(async () => {
+    await server.createRepo("signed");
+    url = server.repoUrl("signed");
+    await writeFile(join(dir, "signing-key"), sign.private, { mode: 0o600 });
+  });
+  const git = (...args: string[]) =>
+    server.git("signed", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "gpg.format=ssh", "-c", `user.signingkey=${join(dir, "signing-key")}`, ...args);
+
+  test("[SR70] [SR71] [SR72] what git signs with ssh-keygen is verified; what it does not is refused", { skip: !isThere("ssh-keygen") && "no ssh-keygen" }, async () => {
+    const plain = await server.commit("signed", { files: { a: "1" }, message: "Plain" });
+    const keys = { "ada.sshpub": sign.public };
+    const ask = async (ref: GitSpec["ref"], mode: "head" | "HEAD" | "Tag" | "TagAndHEAD") => {
+      const call = callOf({ url, ref, verify: { mode, secretRef: { name: "keys" } } }, keys);
+      return gitRepository.fetch({ ...call, revision: await gitRepository.resolve(call) });
+    };
+    await assert.rejects(ask(main, "HEAD"), fault("CommitSignatureInvalid", /not signed/));
+    const commit = await git("commit-tree", "-S", "-m", "Signed", "-p", plain, `${plain}^{tree}`);
+    await git("update-ref", "refs/heads/main", commit);
+    assert.match((await ask(main, "head")).verified ?? "", new RegExp(`commit '${commit}' with key 'SHA256:`));
+    await git("tag", "-s", "-m", "One", "v1.0.0", plain);
+    await git("tag", "light", commit);
+    assert.match((await ask({ semver: "1.x" }, "Tag")).verified ?? "", /tag 'v1\.0\.0@/);
+    await assert.rejects(ask({ semver: "1.x" }, "TagAndHEAD"), fault("CommitSignatureInvalid", /not signed/));
+    await assert.rejects(ask({ tag: "light" }, "Tag"), fault("TagUnsigned", /light/));
+    assert.match((await ask({ name: "refs/tags/v1.0.0" }, "Tag")).verified ?? "", /tag 'v1\.0\.0@/);
+    await assert.rejects(ask(main, "TagAndHEAD"), fault("VerificationModeInvalid", /^$/));
+    await assert.rejects(ask({ commit }, "Tag"), fault("VerificationModeInvalid", /^$/));
+  });
+
+  test("[SR72] no Secret with keys", async () => {
+    const spec: GitSpec = { url, ref: main, verify: { mode: "HEAD", secretRef: { name: "keys" } } };
+    const call = { ...callOf(spec), secret: () => Promise.reject(new Fault("SecretMissing", "Secret/apps/keys")), revision: `main@sha1:${"1".repeat(40)}` };
+    await assert.rejects(gitRepository.fetch(call), fault("VerificationKeysMissing", /^$/));
   });
 });
 

@@ -1,7 +1,10 @@
 /** What isomorphic-git asks over HTTP, by our transport: whole answers, bounded, and only of Git's kind. */
-import type { GitHttpRequest, HttpClient } from "isomorphic-git";
+import type { GitHttpRequest } from "isomorphic-git";
 import { LRUCache } from "lru-cache";
 import { Fault } from "#protocol/errors/fault.ts";
+import { checkError, checkWhole } from "./answers.ts";
+import type { ClientOptions, GitClient } from "./git-client.ts";
+import { each } from "./pkt-line.ts";
 import { ask, type Remote } from "./transport.ts";
 
 type Greeting = { base: URL; contentType: string; chunks: Uint8Array[] };
@@ -16,27 +19,18 @@ export const isKnown = (remote: Remote) => greetings.has(nameOf(remote));
 export const forget = (remote: Remote) => void greetings.delete(nameOf(remote));
 
 const discovery = "/info/refs";
-const service = "/git-upload-pack";
-
-export type HttpClientOptions = {
-  signal: AbortSignal;
-  maxBytes: number;
-  /** The greeting of a server that was asked before is not asked for again: a poll is then one request. */
-  remember?: boolean;
-};
-
 /** One client for one call: what follows a redirect is asked where it led to. */
-export function httpClient(remote: Remote, { signal, maxBytes, remember = false }: HttpClientOptions): HttpClient {
+export function httpClient(remote: Remote, { signal, maxBytes, remember = false, service = "git-upload-pack" }: ClientOptions): GitClient {
   let { base } = remote.address;
 
   async function greet(headers: Record<string, string>): Promise<Greeting> {
     const known = remember && greetings.get(nameOf(remote));
     if (known) return known;
     const url = under(base, discovery);
-    url.search = "?service=git-upload-pack";
+    url.search = `?service=${service}`;
     const answer = await ask(remote, { method: "GET", url, headers, signal, maxBytes });
     const refuse = (detail: string) => new Fault("UpstreamUnreachable", remote.address.shown, { detail });
-    if (!answer.contentType.startsWith("application/x-git-upload-pack-advertisement"))
+    if (!answer.contentType.startsWith(`application/x-${service}-advertisement`))
       throw refuse("no Git server: the answer is of another kind");
     if (!answer.url.pathname.endsWith(discovery)) throw refuse("the server redirects away from the repository");
     const chunks = await Array.fromAsync(answer.body);
@@ -57,18 +51,18 @@ export function httpClient(remote: Remote, { signal, maxBytes, remember = false 
   }
 
   async function question(headers: Record<string, string>, body: GitHttpRequest["body"]): Promise<Greeting> {
-    const text = Buffer.concat(await Array.fromAsync(body ?? [])).toString();
+    const asked = Buffer.concat(await Array.fromAsync(body ?? []));
     const answer = await ask(remote, {
       method: "POST",
-      url: under(base, service),
+      url: under(base, `/${service}`),
       headers,
-      body: text,
+      body: asked,
       signal,
       maxBytes,
     });
     const chunks = await Array.fromAsync(answer.body);
     checkError(remote, chunks);
-    if (text.includes("command=ls-refs")) checkWhole(remote, chunks);
+    if (asked.includes("command=ls-refs")) checkWhole(remote, chunks);
     return { base, contentType: answer.contentType, chunks };
   }
 
@@ -86,33 +80,8 @@ export function httpClient(remote: Remote, { signal, maxBytes, remember = false 
         body: each(chunks),
       };
     },
+    close: () => undefined,
   };
-}
-
-async function* each(chunks: Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks;
-}
-
-/** isomorphic-git takes a list that breaks off for a short one. All of Git's lists end in a line of length zero. */
-function checkWhole(remote: Remote, chunks: Uint8Array[]): void {
-  checkError(remote, chunks);
-  const end = Buffer.concat(chunks.slice(-4)).subarray(-4).toString("latin1");
-  if (end !== "0000")
-    throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the answer breaks off, or is not Git's" });
-}
-
-/** A server may answer with its reason instead. */
-function checkError(remote: Remote, chunks: Uint8Array[]): void {
-  const start = Buffer.concat(chunks.slice(0, 4)).toString("utf8", 0, 1024);
-  const [, said] = /^[0-9a-f]{4}ERR ([^\n]*)/i.exec(start) ?? [];
-  if (said !== undefined) throw serverError(remote, said);
-}
-
-/** What the server says, in one line of plain text and without credentials. */
-export function serverError({ address: { shown }, credentials }: Remote, text: string): Fault {
-  const said = credentials.redact(text.replaceAll(/[^\x20-\x7e]+/g, " ").trim()).slice(0, 200);
-  const code = /not our ref|unadvertised object/.test(said) ? "ReferenceMissing" : "UpstreamUnreachable";
-  return new Fault(code, shown, { detail: `the server says: ${said}` });
 }
 
 function under(base: URL, path: string): URL {

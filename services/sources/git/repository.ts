@@ -1,41 +1,36 @@
 /** Asks a Git server with isomorphic-git: for one reference, or for one commit without its history. */
-import { addRemote, fetch, init, listServerRefs, readCommit } from "isomorphic-git";
+import { addRemote, fetch, init, type HttpClient } from "isomorphic-git";
 import { Fault } from "#protocol/errors/fault.ts";
-import { explain, throwIfAborted } from "./failure.ts";
-import { forget, httpClient, isKnown, serverError } from "./http-client.ts";
-import { inspectPack } from "./inspect-pack.ts";
+import { explain, throwIfAborted } from "#services/clients/http/failure.ts";
+import { gitClient } from "./git-client.ts";
+import { forget, isKnown } from "./http-client.ts";
+import { serverError } from "./answers.ts";
 import { LimitExceeded, type Limits } from "./limits.ts";
+import { listRefs, type Listing, type ServerRef } from "./list-refs.ts";
 import { memoryFs } from "./memory-fs.ts";
+import { Objects } from "./objects.ts";
 import type { Remote } from "./transport.ts";
 
 /** References are short lines; a repository with 500,000 of them still fits. */
 const maxRefsBytes = 64 * 2 ** 20;
 
-export const gitdir = "/repository";
+const gitdir = "/repository";
 
-/**
- * What the reference points at; undefined when the repository has others.
- *
- * @throws Fault RepositoryEmpty when it has none
- */
-export async function lookUp(remote: Remote, ref: string, signal: AbortSignal): Promise<string | undefined> {
-  const found = (await listRefs(remote, ref, signal)).find((other) => other.ref === ref);
-  if (found) return found.oid;
-  if ((await listRefs(remote, undefined, signal)).length === 0)
-    throw new Fault("RepositoryEmpty", remote.address.shown);
-  return undefined;
+/** isomorphic-git refuses schemes it does not know, and our clients know where to go. */
+const isomorphicUrl = "http://repository.invalid";
+
+/** What the server has under a name, its full prefix given. @throws Fault RepositoryEmpty when it has nothing at all */
+export async function lookUp(remote: Remote, prefix: string, signal: AbortSignal): Promise<ServerRef[]> {
+  const { refs, any } = await list(remote, prefix, signal);
+  if (any || (await list(remote, "", signal)).any) return refs;
+  throw new Fault("RepositoryEmpty", remote.address.shown);
 }
 
 /** A server that was known is asked anew when it no longer answers as it did: it may have moved. */
-async function listRefs(remote: Remote, prefix: string | undefined, signal: AbortSignal) {
+export async function list(remote: Remote, prefix: string, signal: AbortSignal): Promise<Listing> {
   const ask = () => {
-    const http = httpClient(remote, { signal, maxBytes: maxRefsBytes, remember: true });
-    const listing = listServerRefs({
-      http,
-      url: String(remote.address.base),
-      protocolVersion: 2,
-      ...(prefix && { prefix }),
-    });
+    const client = gitClient(remote, { signal, maxBytes: maxRefsBytes, remember: true });
+    const listing = listRefs(client, String(remote.address.base), prefix).finally(() => client.close());
     return withSignal(signal, listing).catch((error: unknown) => {
       throwIfAborted(signal, remote.address.shown);
       throw gitFault(error, remote);
@@ -51,28 +46,41 @@ async function listRefs(remote: Remote, prefix: string | undefined, signal: Abor
   }
 }
 
-export type Wanted = { commit: string; ref: string; pinned: boolean };
+export type Wanted = { commit: string; ref: string; pinned: boolean; /** Looked for among so many of the reference's latest, and nowhere else. */ depth?: number };
+
+/** A repository in memory that holds one commit, and the annotated tag by which it was asked for. */
+export type Received = { repository: Objects; commit: string; tag?: TagObject };
+
+export type TagObject = { oid: string; contents: Buffer };
 
 /**
- * Receives one commit into memory. A branch is asked for by its name, so it may have moved on meanwhile: the commit
+ * Receives one commit into memory. A branch or tag is asked for by its name, so it may have moved on meanwhile: the commit
  * that came is returned. A commit is asked for by its name too; where the server only gives what its references point at,
  * it is looked for in the branch's history.
  */
 export async function fetchCommit(
   remote: Remote,
-  { commit, ref, pinned }: Wanted,
+  { commit, ref, pinned, depth: within }: Wanted,
   signal: AbortSignal,
   limits: Limits,
-) {
-  const attempt = async (remoteRef: string, depth?: number) => {
-    let received = false;
+): Promise<Received> {
+  const attempt = async (remoteRef: string, depth?: number): Promise<Received> => {
+    let repository: Objects | undefined;
+    let head = "";
     const fs = memoryFs((path, contents) => {
       if (!path.endsWith(".pack")) return;
-      inspectPack(contents, limits);
-      received = true;
+      repository ??= new Objects(contents, limits);
+      throw new Error("the pack is taken over"); // or it would be indexed, slowly, and read by way of that index
     });
-    const url = String(remote.address.base);
-    const http = httpClient(remote, { signal, maxBytes: limits.packBytes });
+    const url = isomorphicUrl;
+    const client = gitClient(remote, { signal, maxBytes: limits.packBytes });
+    const http: HttpClient = {
+      async request(question) {
+        const body = Buffer.concat(await Array.fromAsync(question.body ?? []));
+        head ||= /want ([0-9a-f]{40})/.exec(body.toString("latin1"))?.[1] ?? "";
+        return client.request({ ...question, ...(question.body && { body: each(body) }) });
+      },
+    };
     await init({ fs, gitdir, bare: true });
     await addRemote({ fs, gitdir, remote: "origin", url });
     const what = {
@@ -83,16 +91,17 @@ export async function fetchCommit(
       tags: false,
       ...(depth && { depth }),
     };
-    const { fetchHead } = await fetch({ fs, http, gitdir, url, ...what });
+    const { fetchHead } = await fetch({ fs, http, gitdir, url, ...what }).catch((error: unknown) => {
+      if (!repository) throw error;
+      return { fetchHead: head };
+    }).finally(() => client.close());
     if (!fetchHead) throw new Fault("RepositoryEmpty", remote.address.shown);
-    if (!received) throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the server sent no pack" });
-    const oid = pinned ? commit : fetchHead;
-    await readCommit({ fs, gitdir, oid }).catch(() => {
-      throw new Fault("ReferenceMissing", remote.address.shown, { detail: `the history of ${ref} has no such commit` });
-    });
-    return { fs, commit: oid };
+    if (!repository) throw new Fault("UpstreamUnreachable", remote.address.shown, { detail: "the server sent no pack" });
+    if (!pinned) return { repository, ...peel(repository, fetchHead, remote) };
+    if (!repository.has(commit)) throw new Fault("ReferenceMissing", remote.address.shown, { detail: `the history of ${ref} has no such commit` });
+    return { repository, commit };
   };
-  const tries = pinned ? [() => attempt(commit, 1), () => attempt(ref)] : [() => attempt(ref, 1)];
+  const tries = within ? [() => attempt(ref, within)] : pinned ? [() => attempt(commit, 1), () => attempt(ref)] : [() => attempt(ref, 1)];
   for (const [i, run] of tries.entries())
     try {
       return await run();
@@ -101,6 +110,27 @@ export async function fetchCommit(
       if (fault.code !== "ReferenceMissing" || i === tries.length - 1) throw fault;
     }
   throw new Fault("ReferenceMissing", remote.address.shown);
+}
+
+async function* each(body: Buffer): AsyncGenerator<Uint8Array> {
+  yield body;
+}
+
+/** A tag may point at another one. Of several the first counts: it has the name that was asked for. */
+const mostTags = 8;
+
+function peel(repository: Objects, head: string, remote: Remote): { commit: string; tag?: TagObject } {
+  let tag: TagObject | undefined;
+  for (let oid = head, depth = 0; depth < mostTags; depth++) {
+    const { kind, bytes: contents } = repository.read(oid);
+    if (kind === "commit") return { commit: oid, ...(tag && { tag }) };
+    if (kind !== "tag") break;
+    tag ??= { oid, contents };
+    const [, target] = /^object ([0-9a-f]{40})\n/.exec(contents.toString("latin1", 0, 64)) ?? [];
+    if (!target) break;
+    oid = target;
+  }
+  throw new Fault("ReferenceMissing", remote.address.shown, { detail: "the tag does not point at a commit" });
 }
 
 /** isomorphic-git's own errors by their names; their messages may quote the server, and are not repeated. */

@@ -1,20 +1,29 @@
 /** Fetches one commit and archives it: all the heavy work of a fetch, meant for a thread of its own. */
-import { readBlob, readCommit, readTree, type PromiseFsClient } from "isomorphic-git";
 import { parseTraceparent } from "#protocol/trace/context.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import { writeArchive, type ArchiveEntry } from "./archive.ts";
-import { ignoreFile, ignoreRules } from "./ignore.ts";
+import { writeArchive, type ArchiveEntry } from "#services/sources/archive.ts";
+import { ignoreFile, ignoreRules } from "#services/sources/ignore.ts";
+import { layIncluded, type Content, type Included } from "./lay-included.ts";
 import { LimitExceeded, type Limits } from "./limits.ts";
-import { fetchCommit, gitdir, gitFault, type Wanted } from "./repository.ts";
-import { remoteFrom, type Remote } from "./transport.ts";
+import { fetchCommit, gitFault, type Wanted } from "./repository.ts";
+import { verifySigned, type Verification } from "./signature/verify.ts";
+import { remoteFrom, type Access, type Remote } from "./transport.ts";
+import { directoriesOf, never, sparsely, Tree, type File } from "./tree.ts";
 
 export type SnapshotJob = {
-  url: string;
-  /** Data of the Secret. */
-  secret?: Record<string, Uint8Array>;
+  access: Access;
   wanted: Wanted;
+  /** The tag that is followed; empty when it is something else. */
+  tagName: string;
+  verification?: Verification;
+  /** spec.sparseCheckout: directories, and nothing beside them. */
+  sparse?: string[];
+  /** spec.recurseSubmodules. */
+  submodules?: boolean;
   /** spec.ignore. */
   ignore?: string;
+  /** spec.include. */
+  included?: Included[];
   limits: Limits;
 };
 
@@ -25,74 +34,67 @@ export type Snapshot = {
   author: string;
   committedAtMs: number;
   traceparent?: string;
+  /** What was verified, and by whose key. */
+  verified?: string;
 };
 
-type File = { path: string[]; kind: "file" | "executable" | "directory" | "link"; oid: string };
-
-type Repository = { fs: PromiseFsClient; gitdir: string; cache: object };
-
 /** @throws Fault */
-export async function snapshot({ url, secret, wanted, ignore, limits }: SnapshotJob): Promise<Snapshot> {
-  const remote = remoteFrom(url, secret);
+export async function snapshot(job: SnapshotJob): Promise<Snapshot> {
+  const { access, wanted, tagName, verification, ignore, limits } = job;
+  const remote = remoteFrom(access);
   try {
-    const { fs, commit: oid } = await fetchCommit(remote, wanted, new AbortController().signal, limits);
-    const repository = { fs, gitdir, cache: {} };
-    const { commit } = await readCommit({ ...repository, oid });
-    const files = await walk(repository, commit.tree, limits);
-    const ignored = await rulesOf(repository, files, ignore, limits, remote);
+    const received = await fetchCommit(remote, wanted, never, limits);
+    const { repository, commit: oid, tag } = received;
+    const signed = { commit: { oid, contents: repository.read(oid, "commit").bytes }, tagName, ...(tag && { tag }) };
+    const verified = verification && (await verifySigned(signed, verification, remote.address.shown));
+    const sparse = directoriesOf(job.sparse ?? []);
+    const tree = new Tree(limits, { sparse, submodules: job.submodules === true });
+    const own = sparsely(await tree.read(received, access), sparse, remote.address.shown).map(contentOf);
+    const files = job.included ? await layIncluded(own, job.included, limits, remote.address.shown) : own;
+    const ignored = await rulesOf(files, ignore, limits, remote);
     const kept = files.filter(({ path, kind }) => !ignored(path, kind === "directory"));
-    const archive = await writeArchive(entriesOf(repository, kept, limits));
-    const { author, committer, message } = commit;
+    const archive = await writeArchive(entriesOf(kept, limits));
+    const { author, committer, message } = repository.commit(oid);
     const traceparent = traceparentOf(message);
     return {
       commit: oid,
       archive,
       subject: subjectOf(message),
       author: `${author.name} <${author.email}>`,
-      committedAtMs: committer.timestamp * 1000,
+      committedAtMs: committer.atS * 1000,
       ...(traceparent && { traceparent }),
+      ...(verified && { verified }),
     };
   } catch (error) {
-    throw asFault(error, remote);
+    throw gitFault(error, remote);
   }
 }
 
-/** Every entry of the commit, parents before children. */
-async function walk(repository: Repository, root: string, limits: Limits): Promise<File[]> {
-  const files: File[] = [];
-  const waiting = [{ oid: root, path: [] as string[], pathBytes: 0 }];
-  for (let next = waiting.pop(); next; next = waiting.pop()) {
-    const { tree } = await readTree({ ...repository, oid: next.oid });
-    if (new Set(tree.map(({ path }) => path)).size < tree.length)
-      throw new RangeError("a directory of the commit has the same name twice");
-    for (const { path: name, mode, oid, type } of tree) {
-      const path = [...next.path, name];
-      const pathBytes = next.pathBytes + Buffer.byteLength(name) + 1;
-      if (pathBytes > limits.pathBytes) throw new LimitExceeded(`a path is longer than ${limits.pathBytes} bytes`);
-      if (files.push({ path, kind: kindOf(mode), oid }) > limits.files)
-        throw new LimitExceeded(`the commit has more than ${limits.files} files`);
-      if (type === "tree") waiting.push({ oid, path, pathBytes });
-    }
+export type TimesJob = Pick<SnapshotJob, "access" | "limits"> & { wanted: Wanted[] };
+
+/** When each of the commits was made, in milliseconds: one fetch for each. @throws Fault */
+export async function commitTimes({ access, wanted, limits }: TimesJob): Promise<Record<string, number>> {
+  const remote = remoteFrom(access);
+  const times: Record<string, number> = {};
+  for (const each of wanted) {
+    const { repository, commit: oid } = await fetchCommit(remote, each, never, limits);
+    times[oid] = repository.commit(oid).committer.atS * 1000;
   }
-  return files;
+  return times;
 }
 
-/** A submodule that is not fetched is an empty directory, as it is in a checkout. */
-function kindOf(mode: string): File["kind"] {
-  if (mode === "040000" || mode === "160000") return "directory";
-  if (mode === "120000") return "link";
-  return Number.parseInt(mode, 8) & 0o111 ? "executable" : "file";
-}
+const contentOf = ({ path, kind, oid, repository }: File): Content => ({
+  path,
+  kind,
+  read: async () => repository.blob(oid),
+});
 
-async function rulesOf(repository: Repository, files: File[], own: string | undefined, limits: Limits, remote: Remote) {
+async function rulesOf(files: Content[], own: string | undefined, limits: Limits, remote: Remote) {
   const found = files
     .filter(({ path, kind }) => path.at(-1) === ignoreFile && kind !== "link" && kind !== "directory")
     .sort((a, b) => inWalkOrder(a.path.slice(0, -1), b.path.slice(0, -1)));
   const texts: { directory: string[]; text: string }[] = [];
-  for (const { path, oid } of found) {
-    const { blob } = await readBlob({ ...repository, oid });
-    texts.push({ directory: path.slice(0, -1), text: Buffer.from(blob).toString() });
-  }
+  for (const { path, read } of found) texts.push({ directory: path.slice(0, -1), text: (await read()).toString() });
   try {
     return ignoreRules(texts, own, limits.patterns);
   } catch (error) {
@@ -105,19 +107,19 @@ async function rulesOf(repository: Repository, files: File[], own: string | unde
 const inWalkOrder = (a: string[], b: string[]) => Buffer.compare(Buffer.from(a.join("\0")), Buffer.from(b.join("\0")));
 
 /** One small object can stand for any number of files: what counts is what the archive would hold. */
-function entriesOf(repository: Repository, files: File[], { archivedBytes }: Limits): ArchiveEntry[] {
+function entriesOf(files: Content[], { archivedBytes }: Limits): ArchiveEntry[] {
   let size = 0;
-  return files.flatMap(({ path, kind, oid }): ArchiveEntry[] => {
+  return files.flatMap(({ path, kind, read }): ArchiveEntry[] => {
     const name = path.join("/");
     if (kind === "link") return [];
     if (kind === "directory") return [{ path: name, kind }];
-    const read = async () => {
-      const { blob } = await readBlob({ ...repository, oid });
-      size += blob.length;
+    const counted = async () => {
+      const bytes = await read();
+      size += bytes.length;
       if (size > archivedBytes) throw new LimitExceeded(`the files add up to more than ${archivedBytes} bytes`);
-      return Buffer.from(blob.buffer, blob.byteOffset, blob.byteLength);
+      return bytes;
     };
-    return [{ path: name, kind, read }];
+    return [{ path: name, kind, read: counted }];
   });
 }
 
@@ -132,11 +134,4 @@ export function traceparentOf(message: string): string | undefined {
   const trailers = message.matchAll(/^trace-?parent:[ \t]*(\S+)[ \t]*$/gim);
   const values = [...trailers].map(([, value = ""]) => value.toLowerCase());
   return values.findLast((value) => parseTraceparent(value) !== undefined);
-}
-
-function asFault(error: unknown, remote: Remote): Fault {
-  const { shown } = remote.address;
-  if (error instanceof Error && "code" in error && error.code === "NotFoundError")
-    return new Fault("UpstreamUnreachable", shown, { detail: "the pack is incomplete: an object is missing" });
-  return gitFault(error, remote);
 }

@@ -2,16 +2,17 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
 import { defaultLimits } from "./limits.ts";
-import { Slots } from "./slots.ts";
-import { Threads } from "./threads.ts";
+import { Slots } from "#services/sources/slots.ts";
+import { gitThreads } from "./git-threads.ts";
 
-const threads = new Threads(1);
+const threads = gitThreads(1);
 after(() => threads.close());
 
 /** Any job will do: what the thread answers to this one is that it cannot be done. */
 const job = () => ({
-  url: "ssh://git@example.com/shop",
+  access: { url: "file:///srv/shop" },
   wanted: { commit: "1".repeat(40), ref: "HEAD", pinned: false },
+  tagName: "",
   limits: defaultLimits,
 });
 const answered = (error: unknown) => error instanceof Fault && error.code === "UnsupportedReference";
@@ -21,15 +22,15 @@ const reason = new Error("another owner");
 test("[SR13] a thread ends with its call, who waits leaves the queue, the next one gets a thread", async () => {
   const [working, waiting] = [new AbortController(), new AbortController()];
   const calls = [
-    assert.rejects(threads.snapshot(job(), working.signal), reason),
-    assert.rejects(threads.snapshot(job(), waiting.signal), reason),
-    assert.rejects(threads.snapshot(job(), forever), answered),
+    assert.rejects(threads.run("snapshot", job(), working.signal), reason),
+    assert.rejects(threads.run("snapshot", job(), waiting.signal), reason),
+    assert.rejects(threads.run("snapshot", job(), forever), answered),
   ];
   waiting.abort(reason);
   working.abort(reason);
   await Promise.all(calls);
-  await assert.rejects(threads.snapshot(job(), forever), answered);
-  await assert.rejects(threads.snapshot(job(), AbortSignal.abort(reason)), reason);
+  await assert.rejects(threads.run("snapshot", job(), forever), answered);
+  await assert.rejects(threads.run("snapshot", job(), AbortSignal.abort(reason)), reason);
 });
 
 test("[SR14] no more at a time than there are slots, in the order they came, whatever becomes of them", async () => {

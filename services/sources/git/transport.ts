@@ -2,23 +2,47 @@
 import { request, type Dispatcher } from "undici";
 import { Fault } from "#protocol/errors/fault.ts";
 import { parseAddress, showUrl, type Address } from "./address.ts";
-import { dispatcherFor } from "./connections.ts";
+import { bounded } from "#services/clients/http/bounded.ts";
+import { dispatcherFor } from "#services/clients/http/connections.ts";
 import { readCredentials, type Credentials } from "./credentials.ts";
-import { explain, isStaleConnection, throwIfAborted } from "./failure.ts";
+import { readProxy, type Proxy } from "#services/clients/http/proxy.ts";
+import { explain, isStaleConnection, throwIfAborted } from "#services/clients/http/failure.ts";
 
-export type Remote = { address: Address; credentials: Credentials };
+export type Remote = { address: Address; credentials: Credentials; proxy?: Proxy; reach?: Reach };
 
-/** @throws Fault UnsupportedReference, AuthenticationFailed */
-export function remoteFrom(url: string, secret?: Record<string, Uint8Array>): Remote {
+/** Where a stranger's address may lead: to these hosts; to any public one, by https, when there are none. */
+export type Reach = { hosts: string[] };
+
+type SecretData = Record<string, Uint8Array>;
+
+/** Where to go and who we are there, as the spec and its Secrets say; plain data, so that a thread can be given it. */
+export type Access = { url: string; secret?: SecretData | undefined; proxySecret?: SecretData | undefined; reach?: Reach };
+
+/** @throws Fault UnsupportedReference, AuthenticationFailed, ProxyInvalid */
+export function remoteFrom({ url, secret, proxySecret, reach }: Access): Remote {
   const address = parseAddress(url);
-  return { address, credentials: readCredentials(address, secret) };
+  if (reach && (address.username || address.password))
+    throw new Fault("UnsupportedReference", address.shown, { detail: "a user or password in the address is not used here" });
+  if (reach) checkReach(reach, address.base, address.shown);
+  const credentials = readCredentials(address, secret);
+  return { address, credentials, ...(proxySecret && { proxy: readProxy(address.shown, proxySecret) }), ...(reach && { reach }) };
+}
+
+/** @throws Fault UpstreamUnreachable */
+function checkReach({ hosts }: Reach, url: URL, shown: string): void {
+  if (hosts.includes(url.hostname) || hosts.includes(url.host)) {
+    if (url.protocol === "https:" || url.protocol === "http:") return;
+  } else if (hosts.length > 0) {
+    throw new Fault("UpstreamUnreachable", shown, { detail: `${url.host} is not among the hosts of --remote-base-hosts` });
+  } else if (url.protocol === "https:") return;
+  throw new Fault("UpstreamUnreachable", shown, { detail: `only https is used, and http with hosts of --remote-base-hosts: not ${url.protocol}//${url.host}` });
 }
 
 export type Question = {
   method: "GET" | "POST";
   url: URL;
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | Uint8Array;
   signal: AbortSignal;
   /** Longest answer that is read. */
   maxBytes: number;
@@ -29,10 +53,6 @@ export type Answer = { url: URL; contentType: string; body: AsyncIterable<Uint8A
 
 const maxRedirects = 5;
 const redirectStatus = new Set([301, 302, 303, 307, 308]);
-
-/** Who sends less than this in that time only holds a place that others wait for (as git's http.lowSpeedLimit). */
-const slowMs = 60_000;
-const slowBytes = 60_000;
 
 // Servers tell Git from browsers by it (GitHub: for URLs that do not end in .git).
 const userAgent = "git/2.45.0 (flotilla)";
@@ -45,6 +65,7 @@ const userAgent = "git/2.45.0 (flotilla)";
 export async function ask(remote: Remote, question: Question): Promise<Answer> {
   let { url } = question;
   for (let redirects = 0; ; redirects++) {
+    if (remote.reach) checkReach(remote.reach, url, remote.address.shown);
     const response = await send(remote, { ...question, url });
     const { location } = response.headers;
     const redirected =
@@ -54,7 +75,7 @@ export async function ask(remote: Remote, question: Question): Promise<Answer> {
       return {
         url,
         contentType: String(response.headers["content-type"] ?? ""),
-        body: bounded(remote, question, response.body),
+        body: bounded(response.body, { shown: remote.address.shown, ...question }),
       };
     }
     await response.body.dump({ limit: 64 * 1024 }).catch(() => undefined); // the connection is closed instead of reused
@@ -79,7 +100,8 @@ function follow(
   return url;
 }
 
-async function send({ address, credentials }: Remote, { method, url, headers, body, signal }: Question) {
+async function send(remote: Remote, { method, url, headers, body, signal }: Question) {
+  const { address, credentials, proxy, reach } = remote;
   const home = isHome(address.base, url);
   const options = {
     method,
@@ -90,7 +112,7 @@ async function send({ address, credentials }: Remote, { method, url, headers, bo
       ...(home && credentials.authorization && { authorization: credentials.authorization }),
     },
     ...(body !== undefined && { body }),
-    dispatcher: dispatcherFor(credentials, home),
+    dispatcher: dispatcherFor({ ...credentials, ...(proxy && { proxy }), publicOnly: reach?.hosts.length === 0 }, home),
     signal,
   };
   const once = () => request(url, options);
@@ -114,36 +136,10 @@ function isHome(base: URL, url: URL): boolean {
   );
 }
 
-async function* bounded(
-  { address: { shown } }: Remote,
-  { signal, maxBytes }: Question,
-  body: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  let size = 0;
-  let window = { startMs: performance.now(), size };
-  try {
-    for await (const chunk of body) {
-      size += chunk.length;
-      if (performance.now() - window.startMs > slowMs) {
-        if (size - window.size < slowBytes)
-          throw new Fault("UpstreamUnreachable", shown, {
-            detail: "the server answers too slowly: less than a kilobyte a second",
-          });
-        window = { startMs: performance.now(), size };
-      }
-      if (size > maxBytes)
-        throw new Fault("SourceTooLarge", shown, { detail: `the server's answer is longer than ${maxBytes} bytes` });
-      yield chunk;
-    }
-  } catch (error) {
-    throwIfAborted(signal, shown);
-    throw explain(error, shown);
-  }
-}
-
 async function refuse({ address, credentials }: Remote, { statusCode, body }: Dispatcher.ResponseData): Promise<never> {
   await body.dump({ limit: 64 * 1024 }).catch(() => undefined); // as above
   // Azure DevOps answers 203 and its sign-in page.
+  if (statusCode === 407) throw new Fault("UpstreamUnreachable", address.shown, { detail: "the proxy wants other credentials: HTTP 407" });
   if (statusCode === 401 || statusCode === 403 || statusCode === 203)
     throw new Fault("AuthenticationFailed", address.shown, {
       detail: `HTTP ${statusCode}: credentials ${credentials.authorization ? "were not accepted" : "are required"}`,

@@ -1,7 +1,9 @@
 /** The objects of the hub as effects need them: the copy at hand to read, preconditioned writes to change. */
-import { finalizer } from "#protocol/api/annotations.ts";
+import { finalizerOf } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { ActorKey } from "#protocol/names/actor.ts";
+import type { Owned } from "#services/cluster/owned.ts";
+import type { DataObject, DataRef } from "#services/cluster/objects.ts";
 import type { RawObject } from "../facts.ts";
 import { shown } from "./effects.ts";
 
@@ -9,7 +11,18 @@ export type HubPorts = {
   cached(key: ActorKey): RawObject | undefined;
   reread(key: ActorKey): Promise<RawObject | undefined>;
   patchFinalizers(key: ActorKey, live: RawObject, finalizers: string[]): Promise<void>;
+  /** Versions of watched ConfigMaps and Secrets that the object refers to, by `referenceId`. */
+  inputsOf(key: ActorKey): Record<string, string>;
+  data(ref: DataRef): Promise<DataObject | undefined>;
   secret(namespace: string, name: string): Promise<Record<string, Uint8Array>>;
+  /** Names of a ServiceAccount's imagePullSecrets. @throws Fault AccountMissing */
+  pullSecretNames(namespace: string, account: string): Promise<string[]>;
+  /** Every object of a Flux kind in a namespace, as the server has them now. */
+  list(actorKind: string, namespace: string): Promise<RawObject[]>;
+  /** An object that the owner has made, under the version that was looked at. @throws Fault ApplyConflict, LeaseLost of the owner */
+  applyOwned(owner: ActorKey, key: ActorKey, owned: Owned, live: RawObject | undefined): Promise<RawObject>;
+  /** @throws Fault ApplyConflict when another goes by its name, LeaseLost of the owner */
+  removeOwned(owner: ActorKey, key: ActorKey, uid: string): Promise<void>;
   kindOf(actorKind: string): string;
 };
 
@@ -37,17 +50,51 @@ export class HubObjects {
    */
   async leaving(key: ActorKey, uid: string): Promise<RawObject | undefined> {
     const live = await this.ports.reread(key);
-    return live?.metadata.uid === uid && live.metadata.finalizers?.includes(finalizer) ? live : undefined;
+    return live?.metadata.uid === uid && live.metadata.finalizers?.includes(finalizerOf(key.kind)) ? live : undefined;
+  }
+
+  inputsOf(key: ActorKey): Record<string, string> {
+    return this.ports.inputsOf(key);
+  }
+
+  data(ref: DataRef): Promise<DataObject | undefined> {
+    return this.ports.data(ref);
   }
 
   secret(namespace: string, name: string): Promise<Record<string, Uint8Array>> {
     return this.ports.secret(namespace, name);
   }
 
+  /** What the imagePullSecrets of a ServiceAccount hold. */
+  async pullSecrets(namespace: string, account: string): Promise<Record<string, Uint8Array>[]> {
+    const names = await this.ports.pullSecretNames(namespace, account);
+    return Promise.all(names.map((name) => this.ports.secret(namespace, name)));
+  }
+
+  list(actorKind: string, namespace: string): Promise<RawObject[]> {
+    return this.ports.list(actorKind, namespace);
+  }
+
+  applyOwned(owner: ActorKey, key: ActorKey, owned: Owned, live: RawObject | undefined): Promise<RawObject> {
+    return this.ports.applyOwned(owner, key, owned, live);
+  }
+
+  removeOwned(owner: ActorKey, key: ActorKey, uid: string): Promise<void> {
+    return this.ports.removeOwned(owner, key, uid);
+  }
+
+  /** Of an object that stays: nothing is kept for it any more. */
+  async dropFinalizer(key: ActorKey): Promise<null> {
+    const live = await this.ports.reread(key);
+    const before = live?.metadata.finalizers ?? [];
+    if (live && before.includes(finalizerOf(key.kind))) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizerOf(key.kind)));
+    return null;
+  }
+
   async addFinalizer(key: ActorKey): Promise<null> {
     const live = await this.need(key);
     const before = live.metadata.finalizers ?? [];
-    if (!before.includes(finalizer)) await this.ports.patchFinalizers(key, live, [...before, finalizer]);
+    if (!before.includes(finalizerOf(key.kind))) await this.ports.patchFinalizers(key, live, [...before, finalizerOf(key.kind)]);
     return null;
   }
 
@@ -55,7 +102,7 @@ export class HubObjects {
   async removeFinalizer(key: ActorKey): Promise<null> {
     const live = await this.ports.reread(key);
     const before = live?.metadata.finalizers ?? [];
-    if (live?.metadata.deletionTimestamp && before.includes(finalizer)) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizer));
+    if (live?.metadata.deletionTimestamp && before.includes(finalizerOf(key.kind))) await this.ports.patchFinalizers(key, live, before.filter((name) => name !== finalizerOf(key.kind)));
     return null;
   }
 }

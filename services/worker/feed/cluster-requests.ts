@@ -1,28 +1,28 @@
 /** The request port in front of a real API server. */
-import { health } from "#machines/rules/health.ts";
-import { apiVersionOf, displayName, parseInventoryId, type KubeObject } from "#machines/rules/inventory.ts";
-import { actorId } from "#protocol/names/actor.ts";
+import { followAwaited, readAwaited } from "#services/cluster/awaited.ts";
+import type { KubeObject } from "#machines/rules/inventory.ts";
 import { isNotFound } from "#services/clients/kubernetes/error.ts";
-import { apply } from "#services/cluster/apply.ts";
-import { pathOf, segment } from "#services/cluster/discovery.ts";
-import { identify, type ClusterHandle } from "#services/cluster/handle.ts";
+import { segment } from "#services/cluster/discovery.ts";
+import { metadataOnly, type ClusterHandle } from "#services/cluster/handle.ts";
 import { stripped } from "#services/cluster/hub.ts";
-import { getSecret, patchMetadata, patchStatus, postEvent } from "#services/cluster/objects.ts";
-import { prune, waitTermination } from "#services/cluster/prune.ts";
+import { getData, getPullSecretNames, getSecret, patchMetadata, patchStatus, postEvent } from "#services/cluster/objects.ts";
+import { applyOwned, removeOwned } from "#services/cluster/owned.ts";
 import { raiseEpoch } from "#services/cluster/touch.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import { hubKindOf, refOf } from "./hub-kinds.ts";
 import type { RequestPort } from "./ports.ts";
+import { unitRequests } from "./unit-requests.ts";
 
 /** As deploy/policy names it. */
 const epochs = { namespace: "flux-system", name: "flotilla-epochs" };
 
 /** @param worker names this worker in events */
 export function clusterRequests(handle: ClusterHandle, worker: string, clock: Clock, log: Pick<Log, "info">): RequestPort {
-  const { client, discovery } = handle;
+  const { client } = handle;
 
   return {
+    ...unitRequests(handle, clock, log),
     async get(key) {
       const { group, version, plural, namespace, name } = refOf(key);
       const path = `/apis/${group}/${version}/namespaces/${segment(namespace)}/${plural}/${segment(name)}`;
@@ -34,37 +34,41 @@ export function clusterRequests(handle: ClusterHandle, worker: string, clock: Cl
         throw thrown;
       }
     },
+    async list(actorKind, namespace) {
+      const kind = hubKindOf(actorKind);
+      const path = `/apis/${kind.group}/${kind.version}/namespaces/${segment(namespace)}/${kind.plural}`;
+      const { body: { items } } = await client.request<{ items: KubeObject[] }>({ method: "GET", path });
+      return items.map((each) => stripped(each, kind)).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+    },
     patchStatus: async (key, status, condition, guard) =>
       stripped(await patchStatus(client, refOf(key), status, condition, guard), hubKindOf(key.kind)),
     patchMetadata: async (key, metadata, condition, guard) =>
       stripped(await patchMetadata(client, refOf(key), metadata, condition, guard), hubKindOf(key.kind)),
-    event(key, object, { severity, reason, message, revision, digest }, guard) {
-      const metadata = { ...(revision && { revision }), ...(digest && { digest }) };
+    applyOwned: async (key, owned, live, guard) => stripped(await applyOwned(client, refOf(key), owned, live, guard), hubKindOf(key.kind)),
+    removeOwned: (key, uid, guard) => removeOwned(client, refOf(key), uid, guard),
+    event(key, object, { severity, reason, message, revision, digest, originRevision, commitStatus, token, appVersion, ociDigest }, guard) {
+      // Keys as in fluxcd/pkg apis/event.
+      const metadata = {
+        ...(revision && { revision }), ...(digest && { digest }), ...(originRevision && { originRevision }),
+        ...(commitStatus && { commit_status: commitStatus }), ...(token && { token }),
+        // As helm-controller writes them.
+        ...(appVersion && { "app-version": appVersion }), ...(ociDigest && { "oci-digest": ociDigest }),
+      };
       return postEvent(client, refOf(key), object, { type: severity, reason, message, metadata }, worker, guard);
     },
+    data: (ref) => getData(client, ref),
     secret: (namespace, name) => getSecret(client, namespace, name),
-    async idsOf(objects) {
-      return (await identify(handle, objects.map(({ object }) => object))).map(({ id, v }) => ({ id, v }));
-    },
-    apply: ({ key: _, traceparent, ...call }, with_) => apply({ ...call, ...with_, ...(traceparent && { traceparent }), cluster: handle }),
-    async prune({ key, waitMs, traceparent, ...call }, with_) {
-      const report = await prune({ ...call, ...with_, ...(traceparent && { traceparent }), cluster: handle });
-      if (waitMs !== undefined && !report.fault) {
-        const left = await waitTermination({ cluster: handle, signal: call.signal }, report.deleted, waitMs);
-        for (const id of left) log.info("not gone in time; let go", { object: displayName(parseInventoryId(id)), unit: actorId(key) });
-      }
-      return report;
-    },
+    pullSecretNames: (namespace, account) => getPullSecretNames(client, namespace, account),
+    readObject: (ref, { user }) => readAwaited(user === undefined ? handle : { ...handle, client: client.as(user) }, ref),
+    followObject: (ref, changed, signal) => void followAwaited(handle, ref, changed, signal),
     raiseEpoch: (fence, context) => raiseEpoch(handle, epochs, fence, context),
-    async healthOf(id, v) {
-      const object = parseInventoryId(id);
-      const resource = await discovery.preferred(object.group, object.kind, v).catch(() => undefined);
-      if (!resource) return "NotFound";
+    async hasAccount({ namespace, name }) {
       try {
-        const { body } = await client.request<KubeObject>({ method: "GET", path: pathOf(resource, object) });
-        return health({ ...body, apiVersion: apiVersionOf(object.group, v), kind: object.kind }, clock.nowMs()).status;
+        await client.request({ method: "GET", path: `/api/v1/namespaces/${segment(namespace)}/serviceaccounts/${segment(name)}`, accept: metadataOnly });
+        return true;
       } catch (thrown) {
-        return isNotFound(thrown) ? "NotFound" : "Unknown";
+        if (isNotFound(thrown)) return false;
+        throw thrown;
       }
     },
   };

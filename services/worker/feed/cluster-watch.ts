@@ -4,11 +4,14 @@ import { kinds } from "#protocol/api/registry.ts";
 import { installCrds } from "#services/cluster/crds.ts";
 import type { ClusterHandle } from "#services/cluster/handle.ts";
 import { followHub } from "#services/cluster/hub.ts";
-import { watchManaged } from "#services/cluster/managed.ts";
+import { followReferences } from "#services/cluster/references.ts";
+import { followStorage } from "#services/release/storage-watch.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { Log } from "#services/telemetry/log.ts";
+import { referenceId, storageReference, storageWatched } from "../references.ts";
 import { hubKinds, keyOf } from "./hub-kinds.ts";
-import { kindKey, type WatchPort } from "./ports.ts";
+import type { WatchPort } from "./ports.ts";
+import { watchApplied } from "./watch-applied.ts";
 
 export function clusterWatch(handle: ClusterHandle, clock: Clock, log: Pick<Log, "info">): WatchPort {
   return {
@@ -18,19 +21,31 @@ export function clusterWatch(handle: ClusterHandle, clock: Clock, log: Pick<Log,
       if (names.length > 0) log.info("installed CustomResourceDefinitions", { names });
     },
     start(listener, signal) {
+      const awaited = new Set(["objects", "references", "storage"]);
+      const isIn = (what: string) => {
+        awaited.delete(what);
+        if (awaited.size === 0) listener.fluxSynced();
+      };
+      followReferences(handle.client, {
+        changed: (ref, version) => listener.reference(referenceId(ref), version),
+        ready: () => isIn("references"),
+        lost: (kind, reason) => listener.lost(kind, reason),
+      }, signal);
+      followStorage(handle.client, undefined, {
+        changed: (place, mark) => listener.reference(storageReference(place), mark),
+        known(is) {
+          listener.reference(storageWatched, is ? "yes" : undefined);
+          isIn("storage");
+        },
+        lost: (reason) => listener.lost("Secret", reason),
+      }, signal);
       followHub(handle.client, hubKinds, {
         changed: (kind, object) => listener.flux(keyOf(kind, object.metadata), object),
         deleted: (kind, key) => listener.flux(keyOf(kind, key), undefined),
-        synced: () => listener.fluxSynced(),
-        lost: ({ kind }, reason) => listener.lost(kind, reason),
+        synced: () => isIn("objects"),
+        lost: ({ plural, group }, reason, forbidden) => listener.lost(`${plural}.${group}`, reason, forbidden),
       }, signal);
-      const managed = watchManaged(handle, {
-        changed: (id, record) => listener.managed(id, record),
-        synced: (group, kind) => listener.kind(kindKey({ group, kind }), "synced"),
-        absent: (group, kind) => listener.kind(kindKey({ group, kind }), "absent"),
-        lost: (_, kind, reason) => listener.lost(kind, reason),
-      }, signal, () => clock.nowMs());
-      return { follow: ({ group, kind, v }) => managed.follow(group, kind, v) };
+      return watchApplied(handle, listener, signal, clock);
     },
   };
 }

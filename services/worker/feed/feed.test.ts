@@ -5,11 +5,13 @@ import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/nam
 import { MemoryExchange, memoryBus } from "../../../test/simulate/memory-bus.ts";
 import { seeded, type Random } from "../../../test/simulate/random.ts";
 import { Process, VirtualTime } from "../../../test/simulate/time.ts";
-import { partitionOfManaged } from "./contents.ts";
+import { referencesOf } from "../references.ts";
+import { partitionsOfManaged } from "./contents.ts";
 import { SampleHub, managedId } from "./sample-hub.ts";
 import { View } from "./view.ts";
 import { Watching } from "./watching.ts";
 
+const kustomizations = { kind: "kustomization" };
 const quiet = { debug() {}, error() {} };
 const units = Array.from({ length: 12 }, (_, i): ActorKey => ({ kind: "kustomization", namespace: "apps", name: `unit-${i}` }));
 const partitions = [...new Set(units.map(partitionOf))];
@@ -39,7 +41,7 @@ class Reader {
       deliverMs: () => (random.chance(world.fate.lossShare) ? undefined : random.between(0, world.fate.lateMs)),
     });
     this.port = hub.port(process, time, () => random.between(0, world.fate.lateMs));
-    this.watching = new Watching({ port: this.port, bus, clock: process.clock, worker: name, guard() {}, log: quiet });
+    this.watching = new Watching({ port: this.port, bus, clock: process.clock, worker: name, guard() {}, shards: () => [], log: quiet });
     this.view = new View({
       bus, clock: process.clock, worker: name, signal: this.stop.signal, log: quiet,
       requests: { get: (key) => new Promise((resolve) => { time.in(random.between(0, 50), () => process.enter(() => resolve(hub.flux.get(actorId(key))))); }) },
@@ -54,15 +56,16 @@ class Reader {
       },
       onShown() {},
       onRelisted() {},
+      onStorage() {},
     });
-    this.view.managed.subscribe({
+    this.view.managed.of(kustomizations).subscribe({
       change: ({ id, now }) => {
         if (now) this.known.set(id, Number(now.resourceVersion));
         else if ((hub.leftAt.get(id) ?? 0) <= (this.known.get(id) ?? 0)) world.wrong.push(`${name}: ${id} is said to be gone at ${world.time.clockText}, left ${hub.leftAt.get(id)}, known ${this.known.get(id)}`);
       },
       synced() {},
     });
-    void this.view.managed.ensureEntries([{ id: managedId("x"), v: "v1" }, { id: managedId("x", "Nothing"), v: "v1" }]);
+    void this.view.managed.of(kustomizations).ensureEntries([{ id: managedId("x"), v: "v1" }, { id: managedId("x", "Nothing"), v: "v1" }]);
   }
 
   follow(wanted: Iterable<number>): void {
@@ -145,19 +148,29 @@ class World {
       names.map((each) => managedId(each)).filter((id) => get(id)).map((id) => [id, get(id)?.owner, get(id)?.resourceVersion]);
     const ours = (id: string) => {
       const record = this.hub.managed.get(id);
-      return record && followed.has(partitionOfManaged(record)) ? record : undefined;
+      return record && partitionsOfManaged(record).some((partition) => followed.has(partition)) ? record : undefined;
+    };
+    const inputs = (key: ActorKey) => {
+      const object = followed.has(partitionOf(key)) ? this.hub.flux.get(actorId(key)) : undefined;
+      return (object ? referencesOf(key, object) : []).flatMap((id) => (this.hub.references.has(id) ? [[id, this.hub.references.get(id)]] : []));
     };
     return {
-      is: [flux((key) => view.flux.get(key)), managed((id) => view.managed.get(id))],
-      should: [flux((key) => (followed.has(partitionOf(key)) ? this.hub.flux.get(actorId(key)) : undefined)), managed(ours)],
+      is: [units.map((key) => Object.entries(view.flux.inputsOf(key))), flux((key) => view.flux.get(key)), managed((id) => view.managed.of(kustomizations).get(id))],
+      should: [units.map(inputs), flux((key) => (followed.has(partitionOf(key)) ? this.hub.flux.get(actorId(key)) : undefined)), managed(ours)],
     };
   }
 }
 
+const references = ["ConfigMap/apps/one", "ConfigMap/apps/two", "ConfigMap/apps/three"];
 const workers = ["w1", "w2", "w3"];
 
 const steps: Record<string, (world: World, random: Random) => void> = {
-  put: ({ hub }, random) => void hub.put(random.pick(units), { n: random.between(0, 9) }),
+  put: ({ hub }, random) => {
+    const substituteFrom = references.filter(() => random.chance(0.4)).map((id) => ({ kind: "ConfigMap", name: id.split("/")[2] }));
+    hub.put(random.pick(units), { n: random.between(0, 9), postBuild: { substituteFrom } });
+  },
+  putReference: ({ hub }, random) => hub.putReference(random.pick(references)),
+  removeReference: ({ hub }, random) => hub.removeReference(random.pick(references)),
   remove: ({ hub }, random) => hub.remove(random.pick(units)),
   putManaged: ({ hub }, random) => {
     const { namespace, name } = random.pick(units);
@@ -186,7 +199,7 @@ const steps: Record<string, (world: World, random: Random) => void> = {
   },
 };
 const rare = ["follow", "handOver", "nobody", "restart", "breakWatch", "freeze"];
-const common = ["put", "remove", "putManaged", "removeManaged", "write", "read"];
+const common = ["putReference", "removeReference", "put", "remove", "putManaged", "removeManaged", "write", "read"];
 
 const first = Number(process.env["SEED"] ?? 1);
 const seeds = process.env["SEED"] ? [first] : Array.from({ length: 60 }, (_, i) => i + 1);
@@ -279,15 +292,15 @@ test("[FD8] of a partition that is given up nothing is kept; followed again it i
   world.watchBy("w1");
   world.reader("w1").follow(partitions);
   await world.run(1_000);
-  assert.deepEqual([view.flux.get(key)?.kind, view.managed.get(managedId("map"))?.owner], [key.kind, owner]);
+  assert.deepEqual([view.flux.get(key)?.kind, view.managed.of(kustomizations).get(managedId("map"))?.owner], [key.kind, owner]);
   world.reader("w1").follow(partitions.filter((partition) => partition !== partitionOf(key)));
-  assert.deepEqual([view.flux.get(key), view.managed.get(managedId("map"))], [undefined, undefined]);
+  assert.deepEqual([view.flux.get(key), view.managed.of(kustomizations).get(managedId("map"))], [undefined, undefined]);
   world.hub.remove(key);
   await world.run(1_000);
   world.reader("w1").follow(partitions);
   assert.equal(view.isShown(partitionOf(key)), false);
   await world.run(1_000);
-  assert.deepEqual([view.isShown(partitionOf(key)), view.flux.get(key), view.managed.get(managedId("map"))?.owner], [true, undefined, owner]);
+  assert.deepEqual([view.isShown(partitionOf(key)), view.flux.get(key), view.managed.of(kustomizations).get(managedId("map"))?.owner], [true, undefined, owner]);
 });
 
 test("[FD12] a kind that is not there is passed over, and looked for again when it is in use", async () => {
@@ -296,14 +309,14 @@ test("[FD12] a kind that is not there is passed over, and looked for again when 
   world.watchBy("w1");
   world.reader("w1").follow(partitions);
   let ensured = false;
-  void view.managed.ensureEntries([{ id: managedId("x", "Nothing"), v: "v1" }]).then(() => { ensured = true; });
+  void view.managed.of(kustomizations).ensureEntries([{ id: managedId("x", "Nothing"), v: "v1" }]).then(() => { ensured = true; });
   await world.run(1_000);
-  assert.deepEqual([ensured, view.managed.isSynced("", "Nothing"), view.managed.isSynced("", "ConfigMap")], [true, false, true]);
+  assert.deepEqual([ensured, view.managed.of(kustomizations).isSynced("", "Nothing"), view.managed.of(kustomizations).isSynced("", "ConfigMap")], [true, false, true]);
   world.hub.absentKinds.clear();
-  const table = view.managed.tableOf({ namespace: "apps", name: "unit-0" });
+  const table = view.managed.of(kustomizations).tableOf({ namespace: "apps", name: "unit-0" });
   table.follow({ apiVersion: "v1", group: "", kind: "Nothing", prefix: "/api/v1", plural: "nothings", namespaced: true, verbs: ["watch"] });
   await world.run(300);
-  assert.equal(view.managed.isSynced("", "Nothing"), true);
+  assert.equal(view.managed.of(kustomizations).isSynced("", "Nothing"), true);
 });
 
 test("[FD13] a push is matched by the watcher, with the sources of the whole hub", async () => {
@@ -341,4 +354,54 @@ test("[FD14] a watch that has ended is dropped with all it knew, and may begin a
   void watching.start();
   await world.run(1_000);
   assert.deepEqual([view.isConnected(), view.flux.get(units[0] as ActorKey)], [true, undefined]);
+});
+
+test("[DP8] [DP13] how a unit stands to the others is answered by the watcher, from the units of the whole hub", async () => {
+  const world = new World(1);
+  const { view } = world.open("w1");
+  const unit = (name: string): ActorKey => ({ kind: "kustomization", namespace: "apps", name });
+  const on = (...names: string[]) => ({ dependsOn: names.map((name) => ({ name })) });
+  world.hub.put(unit("a"), on("b"));
+  world.hub.put(unit("b"), on("a"));
+  const { metadata } = world.hub.put(unit("c"), { dependsOn: [{ name: "d" }, { kind: "Deployment", apiVersion: "apps/v1", name: "a" }, null, "odd"] });
+  metadata.deletionTimestamp = "2026-01-01T00:00:00Z";
+  const ask = async (name: string) => {
+    let answer: unknown;
+    view.depends(unit(name)).then((said) => { answer = said; }, (thrown: unknown) => { answer = String(thrown); });
+    await world.run(100);
+    return answer;
+  };
+  assert.match(String(await ask("a")), /no worker watches it now/);
+  world.open("w2");
+  world.watchBy("w2");
+  await world.run(1_000);
+  assert.deepEqual(await ask("a"), { known: true, cycle: [actorId(unit("a")), actorId(unit("b"))], goFirst: [] });
+  assert.deepEqual(await ask("d"), { known: true, cycle: [], goFirst: [actorId(unit("c"))] });
+  world.hub.put(unit("b"));
+  await world.run(1_000);
+  assert.deepEqual(await ask("a"), { known: true, cycle: [], goFirst: [] });
+});
+
+test("[FD17] a change of what a unit refers to is told with the unit, and to nobody else", async () => {
+  const world = new World(1);
+  const [one, two] = units as [ActorKey, ActorKey];
+  world.hub.put(one, { postBuild: { substituteFrom: [{ kind: "ConfigMap", name: "one" }] } });
+  world.hub.put(two, {});
+  world.hub.putReference("ConfigMap/apps/one");
+  world.hub.putReference("ConfigMap/other/one");
+  const told: string[] = [];
+  const { view } = world.open("w1");
+  world.watchBy("w1");
+  world.reader("w1").follow(partitions);
+  await world.run(1_000);
+  const { options } = view as unknown as { options: { onObject(key: ActorKey): void } };
+  options.onObject = (key) => void told.push(actorId(key));
+  assert.deepEqual([view.flux.inputsOf(one), view.flux.inputsOf(two)], [{ "ConfigMap/apps/one": world.hub.references.get("ConfigMap/apps/one") }, {}]);
+  world.hub.putReference("ConfigMap/other/one");
+  world.hub.putReference("ConfigMap/apps/one");
+  await world.run(1_000);
+  assert.deepEqual([told, view.flux.inputsOf(one)], [[actorId(one)], { "ConfigMap/apps/one": world.hub.references.get("ConfigMap/apps/one") }]);
+  world.hub.removeReference("ConfigMap/apps/one");
+  await world.run(1_000);
+  assert.deepEqual([told.length, view.flux.inputsOf(one)], [2, {}]);
 });

@@ -5,12 +5,15 @@
 import { parseActorId, partitionOf, actorId, type ActorKey } from "#protocol/names/actor.ts";
 import { isAtLeast } from "#services/cluster/managed-record.ts";
 import type { RawObject } from "../facts.ts";
+import { isStorage, markIn } from "../references.ts";
 import { PartitionIndex } from "./partition-index.ts";
 
 type Entry = {
   text: string; uid: string; resourceVersion: string;
   /** Whether the worker was told of this version, or one that our own write made from it. */
   told: boolean;
+  /** Versions of what it refers to, as the feed gives them. */
+  inputs: string;
 };
 
 export class FluxView {
@@ -26,8 +29,33 @@ export class FluxView {
     return entry && (JSON.parse(entry.text) as RawObject);
   }
 
+  /** Versions of watched ConfigMaps and Secrets that it refers to, by `referenceId`. */
+  inputsOf(key: ActorKey): Record<string, string> {
+    return Object.fromEntries(Object.entries(this.versionsOf(key)).filter(([reference]) => !isStorage(reference)));
+  }
+
+  /** What stands in Helm's storage at that place, which its release has there, as `storageMark` says it; undefined: that is not known. */
+  storageOf(key: ActorKey, place: string): string | undefined {
+    return markIn(this.versionsOf(key), place);
+  }
+
+  /** All that was told of its storage, as a text; undefined: the object is not known. */
+  storageSeen(key: ActorKey): string | undefined {
+    const { inputs } = this.entries.get(actorId(key)) ?? {};
+    return inputs && JSON.stringify(Object.entries(versionsIn(inputs)).filter(([reference]) => isStorage(reference)));
+  }
+
+  private versionsOf(key: ActorKey): Record<string, string> {
+    return versionsIn(this.entries.get(actorId(key))?.inputs ?? "");
+  }
+
   *keys(): Generator<ActorKey> {
     for (const id of this.entries.keys()) yield parseActorId(id);
+  }
+
+  /** Those at home that may belong in a shard, by their text. */
+  *labelled(label: string): Generator<ActorKey> {
+    for (const [id, { text }] of this.entries) if (text.includes(label) && parseActorId(id).shard === undefined) yield parseActorId(id);
   }
 
   ofPartition(partition: number): string[] {
@@ -35,17 +63,20 @@ export class FluxView {
   }
 
   /** From the feed. @returns the object when it is news: a write of ours comes back here as well */
-  put(key: ActorKey, text: string): RawObject | undefined {
+  put(key: ActorKey, text: string, inputs = ""): RawObject | undefined {
     const id = actorId(key);
+    const known = this.entries.get(id);
+    const moved = known !== undefined && known.inputs !== inputs && differ(known.inputs, inputs);
+    if (known) known.inputs = inputs;
     const object = JSON.parse(text) as RawObject;
     const { uid = "", resourceVersion = "" } = object.metadata;
     this.doubts.delete(id);
     const ahead = this.taken.get(id);
-    if (ahead !== undefined && !isAtLeast(resourceVersion, ahead)) return undefined; // from before our write
+    if (ahead !== undefined && !isAtLeast(resourceVersion, ahead)) return moved ? this.get(key) : undefined; // from before our write
     this.taken.delete(id);
     const before = this.entries.get(id);
-    if (before?.told && before.uid === uid && before.resourceVersion === resourceVersion) return undefined;
-    this.keep(id, key, { text, uid, resourceVersion, told: true });
+    if (before?.told && before.uid === uid && before.resourceVersion === resourceVersion) return moved ? object : undefined;
+    this.keep(id, key, { text, uid, resourceVersion, told: true, inputs });
     return object;
   }
 
@@ -66,7 +97,7 @@ export class FluxView {
     if (before && isAtLeast(before.resourceVersion, resourceVersion)) return;
     if (!before) this.doubts.add(id);
     this.taken.set(id, resourceVersion);
-    this.keep(id, key, { text: JSON.stringify(object), uid, resourceVersion, told });
+    this.keep(id, key, { text: JSON.stringify(object), uid, resourceVersion, told, inputs: before?.inputs ?? "" });
   }
 
   private keep(id: string, key: ActorKey, entry: Entry): void {
@@ -107,4 +138,12 @@ export class FluxView {
   assure(id: string): void {
     this.doubts.delete(id);
   }
+}
+
+const versionsIn = (inputs: string): Record<string, string> => (inputs ? (JSON.parse(inputs) as Record<string, string>) : {});
+
+/** In more than what stands in Helm's storage: of that the release hears by itself. */
+function differ(before: string, now: string): boolean {
+  const [was, is] = [versionsIn(before), versionsIn(now)];
+  return Object.keys({ ...was, ...is }).some((reference) => !isStorage(reference) && was[reference] !== is[reference]);
 }

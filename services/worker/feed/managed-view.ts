@@ -7,22 +7,22 @@
  * compares with the record (`drifted`), and an apply in progress compares once more after its outcome is recorded.
  */
 import { isDrifted } from "#machines/rules/drift.ts";
-import type { Health } from "#machines/rules/health.ts";
+import type { Standing } from "#machines/rules/health-reading.ts";
 import { parseInventoryId, versionOf } from "#machines/rules/inventory.ts";
 import type { Owner } from "#machines/rules/prune.ts";
 import type { InventoryEntry } from "#protocol/messages/kustomization.ts";
 import { partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { Known } from "#services/cluster/apply-object.ts";
 import type { AppliedTable } from "#services/cluster/apply.ts";
-import { awaitHealth, type HealthListener, type HealthWait } from "#services/cluster/health-wait.ts";
+import type { HealthListener } from "#services/cluster/health-wait.ts";
 import { interned, isAtLeast, ownerOf, type Managed } from "#services/cluster/managed-record.ts";
 import type { Clock } from "#services/store/clock.ts";
-import { partitionOfManaged } from "./contents.ts";
+import { partitionsOfManaged } from "./contents.ts";
 import { PartitionIndex } from "./partition-index.ts";
 import { kindKey, type KindRef, type KindState } from "./ports.ts";
 
-/** `drift` says that it is worth comparing, not that it differs; `health` that status or message are others now. */
-export type ManagedChange = { id: string; owner: Owner; now: Managed | undefined; drift: boolean; health: boolean };
+/** `drift` says that it is worth comparing, not that it differs. */
+export type ManagedChange = { id: string; owner: Owner; now: Managed | undefined; drift: boolean };
 
 export type ManagedListener = HealthListener<ManagedChange>;
 
@@ -35,7 +35,7 @@ export type ManagedViewOptions = {
   onNeed(kind: KindRef, again: boolean): void;
 };
 
-type Kind = { ref: KindRef; state: KindState | undefined; ready: PromiseWithResolvers<void> };
+type Kind = { ref: KindRef; state: KindState | undefined; /** At any time. */ isTold: boolean; /** It could not be watched when that was last tried. */ isBlind: boolean; ready: PromiseWithResolvers<void> };
 type Noted = Known & { owner: Owner };
 
 /** How long an object we have just written may be missing before it counts as gone: its event may be on its way. */
@@ -80,15 +80,15 @@ export class ManagedView {
   put(id: string, told: Managed): void {
     const next = interned(told);
     const before = this.objects.get(id);
-    if (before) this.index.remove(partitionOfManaged(before), id);
-    this.index.add(partitionOfManaged(next), id);
+    if (before) this.unindex(id, before);
+    for (const partition of partitionsOfManaged(next)) this.index.add(partition, id);
     this.objects.set(id, next);
     this.stale.delete(id);
     const written = this.noted.get(id);
     const late = written !== undefined && !isAtLeast(next.resourceVersion, written.resourceVersion); // from before our write
     if (!late) this.noted.delete(id);
     const drift = !late && !this.writing.has(id) && differs(next, written ?? before);
-    this.tell(id, next, next, drift, written !== undefined || before?.status !== next.status || before.message !== next.message);
+    this.tell(id, next, next, drift);
   }
 
   drop(id: string): void {
@@ -98,29 +98,36 @@ export class ManagedView {
     if (this.noted.has(id)) this.doubt(id); // the one that went may be the one before ours
     if (!before) return;
     this.objects.delete(id);
-    this.index.remove(partitionOfManaged(before), id);
-    this.tell(id, before, undefined, !written, true);
+    this.unindex(id, before);
+    this.tell(id, before, undefined, !written);
   }
 
   /** The partition is followed no longer: nobody here asks for its objects. */
-  forget(partition: number): void {
+  forget(partition: number, followed: ReadonlySet<number>): void {
     for (const id of this.index.of(partition)) {
+      const object = this.objects.get(id);
+      if (object && partitionsOfManaged(object).some((other) => other !== partition && followed.has(other))) continue;
       this.objects.delete(id);
       this.stale.delete(id);
-      this.index.remove(partition, id);
+      if (object) this.unindex(id, object);
       if (this.noted.has(id)) this.doubt(id);
     }
   }
 
-  kindIs(name: string, state: KindState): void {
+  /** @returns whether it had been told of before: what was missed meanwhile is to be found. Whoever waits for the first time compares then. */
+  kindIs(name: string, state: KindState): boolean {
     const kind = this.kinds.get(name);
-    if (!kind) return;
+    if (!kind) return false;
+    const again = kind.isTold;
+    kind.isTold = true;
     kind.state = state;
+    kind.isBlind = state === "absent";
     kind.ready.resolve();
     // Nothing will ever confirm a write to what cannot be watched.
     if (state === "absent") for (const id of this.noted.keys()) if (this.kindOf(id) === kind) this.noted.delete(id);
     for (const id of this.stale) if (this.kindOf(id) === kind) this.dropStale(id);
     this.caughtUp();
+    return again;
   }
 
   /** All of the partition that is there is named from here on. */
@@ -135,7 +142,7 @@ export class ManagedView {
   /** What nobody named is gone, once everything of its partition and of its kind was told. */
   private dropStale(id: string): void {
     const object = this.objects.get(id);
-    if (object && this.stale.has(id) && this.kindOf(id)?.state && this.options.isShown(partitionOfManaged(object))) this.drop(id);
+    if (object && this.stale.has(id) && this.kindOf(id)?.state && partitionsOfManaged(object).some((partition) => this.options.isShown(partition))) this.drop(id);
   }
 
   /** What was written and not named since may be gone again; and whoever waits for health looks once more. */
@@ -164,6 +171,11 @@ export class ManagedView {
     await Promise.all([...refs.keys()].map((name) => this.kinds.get(name)?.ready.promise));
   }
 
+  /** Its kind cannot be watched: what is known of the object is what a request finds. */
+  isBlind(id: string): boolean {
+    return this.kindOf(id)?.isBlind === true;
+  }
+
   isSynced(group: string, kind: string): boolean {
     return this.kinds.get(kindKey({ group, kind }))?.state === "synced";
   }
@@ -188,7 +200,7 @@ export class ManagedView {
   }
 
   /** Undefined when it is not known yet. */
-  health(id: string): Health | undefined {
+  health(id: string): Standing | undefined {
     // What is kept here is older than our write: whatever it says is about the former state.
     if (this.noted.has(id)) return { status: "InProgress", message: "applied, not seen yet" };
     const object = this.objects.get(id);
@@ -197,11 +209,8 @@ export class ManagedView {
     return known ? { status: "NotFound", message: "Resource not found" } : undefined;
   }
 
-  /** @throws Fault HealthCheckFailed in Flux's words; the signal's reason */
-  waitHealthy(ids: string[], wait: HealthWait): Promise<void> {
-    const { clock } = this.options;
-    const after = (ms: number, run: () => void) => clock.at(clock.nowMs() + ms, run);
-    return awaitHealth(ids, (id) => this.health(id), (listener) => this.subscribe(listener), after, wait);
+  private unindex(id: string, object: Managed): void {
+    for (const partition of partitionsOfManaged(object)) this.index.remove(partition, id);
   }
 
   private need(ref: KindRef): void {
@@ -209,7 +218,7 @@ export class ManagedView {
     const known = this.kinds.get(name);
     if (known && known.state !== "absent") return;
     if (known) known.state = undefined;
-    else this.kinds.set(name, { ref, state: undefined, ready: Promise.withResolvers() });
+    else this.kinds.set(name, { ref, state: undefined, isTold: false, isBlind: false, ready: Promise.withResolvers() });
     this.options.onNeed(ref, known !== undefined);
   }
 
@@ -217,11 +226,11 @@ export class ManagedView {
     this.writing.delete(id);
     const object = this.objects.get(id);
     if (!written) {
-      if (object) this.tell(id, object, object, true, false); // nobody knows what the write did
+      if (object) this.tell(id, object, object, true); // nobody knows what the write did
     } else if (!object || !isAtLeast(object.resourceVersion, written.resourceVersion)) {
       const kind = this.kindOf(id);
       if (kind && kind.state !== "absent") this.noted.set(id, { ...written, owner });
-    } else if (differs(object, written)) this.tell(id, object, object, true, false);
+    } else if (differs(object, written)) this.tell(id, object, object, true);
   }
 
   private doubt(id: string): void {
@@ -235,13 +244,13 @@ export class ManagedView {
       if (!written || this.writing.has(id) || this.objects.has(id)) return;
       if (written !== doubtful) return this.doubt(id); // written again meanwhile
       this.noted.delete(id);
-      const change = { id, owner: written.owner, now: undefined, drift: true, health: true };
+      const change = { id, owner: written.owner, now: undefined, drift: true };
       for (const listener of this.listeners) listener.change(change);
     });
   }
 
-  private tell(id: string, object: Managed, now: Managed | undefined, drift: boolean, health: boolean): void {
-    if (drift || health) for (const listener of this.listeners) listener.change({ id, owner: ownerOf(object.owner), now, drift, health });
+  private tell(id: string, object: Managed, now: Managed | undefined, drift: boolean): void {
+    for (const listener of this.listeners) listener.change({ id, owner: ownerOf(object.owner), now, drift });
   }
 
   private kindOf(id: string): Kind | undefined {

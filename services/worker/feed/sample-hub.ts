@@ -16,6 +16,8 @@ export class SampleHub {
   readonly managed = new Map<string, Managed>();
   /** At which version an object last went, or changed its owner. */
   readonly leftAt = new Map<string, number>();
+  /** Versions of ConfigMaps and Secrets that ask to be watched, by their id. */
+  readonly references = new Map<string, string>();
   readonly absentKinds = new Set<string>();
   private version = 10;
   private uids = 0;
@@ -34,6 +36,15 @@ export class SampleHub {
     if (!this.flux.delete(actorId(key))) return;
     this.leftAt.set(actorId(key), Number(this.next()));
     this.changed(`f${actorId(key)}`);
+  }
+
+  putReference(id: string): void {
+    this.references.set(id, this.next());
+    this.changed(`r${id}`);
+  }
+
+  removeReference(id: string): void {
+    if (this.references.delete(id)) this.changed(`r${id}`);
   }
 
   putManaged(name: string, owner: string, owned = "1", kind = "ConfigMap"): Managed {
@@ -129,11 +140,11 @@ class SampleWatch {
   }
 
   list(): void {
-    const now = [...this.hub.flux.keys()].map((id) => [`f${id}`, this.valueOf(`f${id}`)] as const);
+    const names = [...[...this.hub.flux.keys()].map((id) => `f${id}`), ...[...this.hub.references.keys()].map((id) => `r${id}`)];
+    const now = names.map((name) => [name, this.valueOf(name)] as const);
     this.later(() => {
-      const names = new Set<string>(now.map(([name]) => name));
       for (const [name, value] of now) this.tell(name, value);
-      for (const name of this.known.keys()) if (name.startsWith("f") && !names.has(name)) this.tell(name, undefined);
+      for (const name of this.known.keys()) if (/^[fr]/.test(name) && !names.includes(name)) this.tell(name, undefined);
       this.listener.fluxSynced();
     });
     for (const kind of this.kinds) this.listKind(kind);
@@ -158,6 +169,7 @@ class SampleWatch {
   }
 
   private valueOf(name: string): string | undefined {
+    if (name.startsWith("r")) return this.hub.references.get(name.slice(1));
     const value = name.startsWith("f") ? this.hub.flux.get(name.slice(1)) : this.hub.managed.get(name.slice(1));
     return value && JSON.stringify(value);
   }
@@ -167,7 +179,8 @@ class SampleWatch {
     if (this.known.get(name) === value || (name.startsWith("m") && !this.kinds.has(kindOfId(id)))) return;
     if (value === undefined) this.known.delete(name);
     else this.known.set(name, value);
-    if (name.startsWith("f")) this.listener.flux(parseActorId(id), value === undefined ? undefined : (JSON.parse(value) as RawObject));
+    if (name.startsWith("r")) this.listener.reference(id, value);
+    else if (name.startsWith("f")) this.listener.flux(parseActorId(id), value === undefined ? undefined : (JSON.parse(value) as RawObject));
     else this.listener.managed(id, value === undefined ? undefined : (JSON.parse(value) as Managed));
   }
 

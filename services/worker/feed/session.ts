@@ -5,7 +5,7 @@
  */
 import type { Attach, FeedItem, Feeding } from "#protocol/messages/feed.ts";
 import { parseActorId, partitionOf } from "#protocol/names/actor.ts";
-import { partitionOfManaged, type Contents } from "./contents.ts";
+import { partitionsOfManaged, type Contents } from "./contents.ts";
 import type { KindState } from "./ports.ts";
 
 export type SessionPorts = {
@@ -162,17 +162,19 @@ export class Session {
     if (!this.follows(partitionOf(parseActorId(id)))) return [];
     const text = this.ports.contents.fluxText(id);
     if (text === undefined) return [{ t: "flux", k: id }];
-    if (text.length <= partChars) return [{ t: "flux", k: id, o: text }];
+    const inputs = this.ports.contents.inputsOf(id);
+    const i = inputs && { i: inputs };
+    if (text.length <= partChars) return [{ t: "flux", k: id, o: text, ...i }];
     const parts: FeedItem[] = [];
     for (let at = 0; at < text.length; at += partChars)
-      parts.push({ t: "flux", k: id, o: text.slice(at, at + partChars), ...(at + partChars < text.length && { more: true as const }) });
+      parts.push({ t: "flux", k: id, o: text.slice(at, at + partChars), ...(at + partChars < text.length ? { more: true as const } : i) });
     return parts;
   }
 
   private managedItems(id: string): FeedItem[] {
     const m = this.ports.contents.managed(id);
     // Another unit's now, perhaps one that this reader does not follow: for it the object is gone.
-    return [{ t: "managed", id, ...(m && this.follows(partitionOfManaged(m)) && { m }) }];
+    return [{ t: "managed", id, ...(m && partitionsOfManaged(m).some((partition) => this.follows(partition)) && { m }) }];
   }
 
   private mark(t: "showing" | "shown", p: number): FeedItem[] {

@@ -150,8 +150,18 @@ test("[FD10] an object we have just written and nobody names counts as gone afte
   await time.run(1_900, () => false);
   assert.deepEqual([changes, table.drifted(unit, [entryOf(written)]).size], [[], 0]);
   await time.run(200, () => false);
-  assert.deepEqual(changes, [{ id, owner: { namespace: "apps", name: "unit" }, now: undefined, drift: true, health: true }]);
+  assert.deepEqual(changes, [{ id, owner: { namespace: "apps", name: "unit" }, now: undefined, drift: true }]);
   assert.deepEqual([...table.drifted(unit, [entryOf(written)])], [[id, ""]]);
+});
+
+test("[FD20] a kind that is told of for the first time is no reason to compare everything; told anew, it is", () => {
+  const { table, ours } = openTable();
+  const said = [];
+  ours.follow({ apiVersion: "example.com/v1", group: "example.com", kind: "Lamp", prefix: "/apis/example.com/v1", plural: "lamps", namespaced: true, verbs: [] });
+  said.push(table.kindIs("example.com/Lamp", "synced"));
+  table.unsync(); // another session
+  said.push(table.kindIs("example.com/Lamp", "synced"), table.kindIs("example.com/Lamp", "absent"), table.kindIs("example.com/Lamp", "synced"), table.kindIs("/Unknown", "synced"));
+  assert.deepEqual(said, [false, true, true, true, false]);
 });
 
 test("[FD11] what is missing is drift only when all of its partition and of its kind was told", () => {

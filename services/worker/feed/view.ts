@@ -3,8 +3,8 @@
  * the partitions this worker follows. When a session ends, everything stays as it is until the next one has told all
  * of a partition again; what it did not name then is gone.
  */
-import { feeding, pushedAnswer, type Feeding, type FeedItem, type FeedRequest } from "#protocol/messages/feed.ts";
-import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { dependsAnswer, feeding, pushedAnswer, type DependsAnswer, type Feeding, type FeedItem, type FeedRequest } from "#protocol/messages/feed.ts";
+import { actorId, objectId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { bus as subjects } from "#protocol/names/subject.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { Bus } from "#services/store/bus.ts";
@@ -12,10 +12,11 @@ import type { Clock } from "#services/store/clock.ts";
 import { parseJson } from "#services/store/json.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import type { RawObject } from "../facts.ts";
-import { partitionOfManaged } from "./contents.ts";
+import { partitionsOfManaged } from "./contents.ts";
 import { FluxView } from "./flux-view.ts";
-import { ManagedView } from "./managed-view.ts";
-import type { RequestPort } from "./ports.ts";
+import { namedFor } from "./managed-names.ts";
+import { ManagedViews } from "./managed-views.ts";
+import { kindKey, type RequestPort } from "./ports.ts";
 import { every } from "../timing.ts";
 
 export type ViewOptions = {
@@ -30,6 +31,8 @@ export type ViewOptions = {
   onShown(partition: number): void;
   /** Kinds of managed objects were listed (anew): all that was applied is worth comparing. */
   onRelisted(): void;
+  /** What stands in Helm's storage of this release is another than it was. */
+  onStorage(key: ActorKey): void;
   log: Pick<Log, "debug" | "error">;
 };
 
@@ -40,7 +43,7 @@ const silentMs = 5_000;
 const ackBytes = 512 * 1024;
 /** Wishes of so long go into one message. */
 const batchMs = 2;
-const matchTimeoutMs = 2_000;
+const answerTimeoutMs = 2_000;
 /** Objects that are asked for at once, because nobody else can say whether they are still there. */
 const mostLooks = 10;
 /** An object cannot be larger on the API server. */
@@ -51,7 +54,7 @@ type Pending = { turn: number; named?: Set<string> };
 
 export class View {
   readonly flux = new FluxView();
-  readonly managed: ManagedView;
+  readonly managed: ManagedViews;
   private readonly options: ViewOptions;
   private followed: ReadonlySet<number> = new Set();
   private readonly pending = new Map<number, Pending>();
@@ -72,12 +75,12 @@ export class View {
   constructor(options: ViewOptions) {
     this.options = options;
     const { bus, clock, worker, signal } = options;
-    this.managed = new ManagedView({
+    this.managed = new ManagedViews({
       clock,
       isShown: (partition) => this.isShown(partition),
       isAllShown: () => this.isConnected(),
-      onNeed: ({ group, kind }, again) => {
-        if (again) this.again.add(`${group}/${kind}`);
+      onNeed: (ref, again) => {
+        if (again) this.again.add(kindKey(ref));
         this.soon();
       },
     });
@@ -93,11 +96,11 @@ export class View {
 
   /** The partitions this worker wants to see from now on; of those that are not among them nothing is kept. */
   follow(partitions: ReadonlySet<number>): void {
-    for (const partition of this.followed) if (!partitions.has(partition)) this.forget(partition);
+    for (const partition of this.followed) if (!partitions.has(partition)) this.forget(partition, partitions);
     const turn = ++this.turns;
     for (const partition of partitions) if (!this.followed.has(partition)) this.pending.set(partition, { turn });
     this.followed = new Set(partitions);
-    if (this.isConnected()) this.managed.caughtUp();
+    if (this.isConnected()) this.managed.each((view) => view.caughtUp());
     this.soon();
   }
 
@@ -125,10 +128,20 @@ export class View {
 
   /** Sources of the whole hub with one of these URLs. @throws Fault ClusterUnreachable when the watcher does not answer */
   async matching(urls: string[]): Promise<ActorKey[]> {
+    return (await this.ask("pushed", { urls }, (answer) => pushedAnswer.parse(answer))).sources.map(parseActorId);
+  }
+
+  /** How a unit stands to all others of the hub. @throws Fault ClusterUnreachable when the watcher does not answer, or does not know */
+  async depends(unit: ActorKey): Promise<DependsAnswer> {
+    const answer = await this.ask("depends", { unit: objectId(unit) }, (said) => dependsAnswer.parse(said));
+    if (!answer.known) throw new Fault("ClusterUnreachable", "hub", { detail: "the worker that watches it has not seen everything yet" });
+    return answer;
+  }
+
+  private async ask<T>(what: "pushed" | "depends", question: object, read: (answer: unknown) => T): Promise<T> {
     try {
       if (!this.watcher) throw new Fault("ClusterUnreachable", "hub", { detail: "no worker watches it now" });
-      const answer = await this.options.bus.request(subjects.to(this.watcher, "pushed"), JSON.stringify({ urls }), matchTimeoutMs);
-      return pushedAnswer.parse(JSON.parse(answer)).sources.map(parseActorId);
+      return read(JSON.parse(await this.options.bus.request(subjects.to(this.watcher, what), JSON.stringify(question), answerTimeoutMs)));
     } catch (cause) {
       if (cause instanceof Fault) throw cause;
       throw new Fault("ClusterUnreachable", "hub", { detail: "the worker that watches it does not answer", cause });
@@ -154,7 +167,7 @@ export class View {
     this.part = { key: "", text: "" };
     this.pending.clear();
     for (const partition of this.followed) this.pending.set(partition, { turn });
-    this.managed.unsync();
+    this.managed.each((view) => view.unsync());
     this.soon();
   }
 
@@ -173,7 +186,7 @@ export class View {
     this.say({
       t: "attach", reader: this.options.worker, session: this.session, seen: this.last,
       partitions: [...this.followed], fresh: [...this.pending].map(([partition, { turn }]) => [partition, turn]),
-      kinds: this.managed.neededKinds().map(({ group, kind, v }) => [group, kind, v]), again: [...this.again],
+      kinds: this.managed.neededKinds().map(({ unit = "kustomization", group, kind, v }) => [namedFor(unit, group), kind, v]), again: [...this.again],
     });
     this.again.clear();
     this.unackedBytes = 0;
@@ -221,15 +234,12 @@ export class View {
       else if (item.t === "showing") this.showing(item);
       else if (item.t === "shown") this.shown(item);
       else if (item.t === "relisted") this.flux.relisted();
-      else {
-        this.managed.kindIs(item.kind, item.is);
-        relisted = true;
-      }
+      else if (this.managed.kindIs(item.kind, item.is)) relisted = true;
     }
     if (relisted) this.relisted();
   }
 
-  private takeFlux({ k, o, more }: FeedItem & { t: "flux" }): void {
+  private takeFlux({ k, o, more, i = "" }: FeedItem & { t: "flux" }): void {
     const key = parseActorId(k);
     if (!this.followed.has(partitionOf(key))) return;
     if (o === undefined) {
@@ -242,13 +252,14 @@ export class View {
     this.part = more && text.length <= longestText ? { key: k, text } : { key: "", text: "" };
     if (more) return;
     this.pending.get(partitionOf(key))?.named?.add(k);
-    const news = this.flux.put(key, text);
+    const stood = this.flux.storageSeen(key);
+    const news = this.flux.put(key, text, i);
+    if (stood !== undefined && stood !== this.flux.storageSeen(key)) this.options.onStorage(key);
     if (news) this.options.onObject(key, news);
   }
 
   private takeManaged({ id, m }: FeedItem & { t: "managed" }): void {
-    const partition = m && partitionOfManaged(m);
-    if (m === undefined || partition === undefined || !this.followed.has(partition)) return this.managed.drop(id);
+    if (m === undefined || !partitionsOfManaged(m).some((partition) => this.followed.has(partition))) return this.managed.drop(id);
     this.managed.put(id, m);
   }
 
@@ -256,7 +267,7 @@ export class View {
     const pending = this.pending.get(p);
     if (pending?.turn !== turn) return;
     pending.named = new Set();
-    this.managed.showing(p);
+    this.managed.each((view) => view.showing(p));
   }
 
   private shown({ p, turn }: FeedItem & { t: "shown" }): void {
@@ -264,19 +275,19 @@ export class View {
     if (asked !== turn || !named) return;
     for (const id of this.flux.ofPartition(p)) if (!named.has(id) && this.flux.isGone(id)) this.gone(parseActorId(id));
     this.pending.delete(p);
-    this.managed.shown(p);
+    this.managed.each((view) => view.shown(p));
     this.options.onShown(p);
-    if (this.pending.size === 0) this.managed.caughtUp();
+    if (this.pending.size === 0) this.managed.each((view) => view.caughtUp());
   }
 
   private gone(key: ActorKey): void {
     if (this.flux.drop(key)) this.options.onObject(key, undefined);
   }
 
-  private forget(partition: number): void {
+  private forget(partition: number, followed: ReadonlySet<number>): void {
     this.pending.delete(partition);
     for (const id of this.flux.ofPartition(partition)) this.flux.drop(parseActorId(id));
-    this.managed.forget(partition);
+    this.managed.each((view) => view.forget(partition, followed));
   }
 
   private relisted(): void {

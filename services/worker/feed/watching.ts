@@ -3,13 +3,14 @@
  * port, keeps what stands there, and serves every reader a session with the partitions it follows. It may stop, drop
  * everything and begin again later.
  */
-import { feedRequest, pushedRequest, type Attach, type Feeding, type FeedRequest } from "#protocol/messages/feed.ts";
-import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import { dependsRequest, feedRequest, pushedRequest, type Attach, type DependsAnswer, type Feeding, type FeedRequest } from "#protocol/messages/feed.ts";
+import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { bus as subjects } from "#protocol/names/subject.ts";
 import type { Bus } from "#services/store/bus.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { Log } from "#services/telemetry/log.ts";
 import { Contents } from "./contents.ts";
+import { readName } from "./managed-names.ts";
 import { kindKey, type KindRef, type KindState, type Watch, type WatchListener, type WatchPort } from "./ports.ts";
 import { Session } from "./session.ts";
 import { parseJson } from "#services/store/json.ts";
@@ -22,6 +23,8 @@ export type WatchingOptions = {
   worker: string;
   /** Throws Fault LeaseLost when this worker may not install definitions now. */
   guard(): void;
+  /** Keys that have a shard, by its number. */
+  shards(): readonly string[];
   log: Pick<Log, "debug" | "error">;
 };
 
@@ -41,10 +44,11 @@ type Kind = { ref: KindRef; state: KindState | undefined; lookAtMs: number; wait
 
 export class Watching {
   private readonly options: WatchingOptions;
-  private readonly contents = new Contents();
+  private readonly contents: Contents;
   /** By reader. */
   private readonly sessions = new Map<string, Session>();
   private readonly kinds = new Map<string, Kind>();
+  private readonly refused = new Map<string, string>();
   private readonly attached = new Map<string, Attach>();
   private stopping: AbortController | undefined;
   private ready: Promise<void> | undefined;
@@ -55,6 +59,7 @@ export class Watching {
 
   constructor(options: WatchingOptions) {
     this.options = options;
+    this.contents = new Contents(() => options.shards());
   }
 
   /** Bounds, for a look from outside. */
@@ -85,6 +90,7 @@ export class Watching {
     this.sessions.clear();
     this.attached.clear();
     this.kinds.clear();
+    this.refused.clear();
     this.contents.clear();
   }
 
@@ -97,6 +103,7 @@ export class Watching {
     const ends = [
       bus.subscribe(subjects.to(worker, "feed"), (data) => this.received(data)),
       bus.subscribe(subjects.to(worker, "pushed"), (data, answer) => answer?.(this.pushed(data))),
+      bus.subscribe(subjects.to(worker, "depends"), (data, answer) => answer?.(JSON.stringify(this.depends(data)))),
       every(clock, sweepMs, () => this.sweep()),
     ];
     signal.addEventListener("abort", () => {
@@ -110,12 +117,18 @@ export class Watching {
     const whileOn = <Args extends unknown[]>(run: (...args: Args) => void) => (...args: Args) => { if (!signal.aborted) run(...args); };
     return {
       flux: whileOn((key: ActorKey, object) => {
-        const partition = this.contents.setFlux(key, object);
-        this.each((session) => { if (session.follows(partition)) session.fluxChanged(actorId(key)); });
+        this.news(this.contents.setFlux(key, object));
+      }),
+      reference: whileOn((reference: string, version: string | undefined) => {
+        for (const id of this.contents.setReference(reference, version)) {
+          const partition = partitionOf(parseActorId(id));
+          this.each((session) => { if (session.follows(partition)) session.fluxChanged(id); });
+        }
       }),
       fluxSynced: whileOn(() => {
         const again = this.isReady;
         this.isReady = true;
+        this.refused.clear();
         firstSynced();
         if (again) return this.each((session) => session.relisted());
         for (const [reader, attach] of this.attached) this.sessions.get(reader)?.attach(attach);
@@ -126,8 +139,33 @@ export class Watching {
         this.each((session) => { if (partitions.some((partition) => session.follows(partition))) session.managedChanged(id, partitions.length > 1); });
       }),
       kind: whileOn((name: string, state: KindState) => this.kindIs(name, state)),
-      lost: whileOn((what: string, reason: string) => this.options.log.debug("watch lost", { watched: what, error: reason })),
+      lost: whileOn((what: string, reason: string, forbidden?: boolean) => this.lost(what, reason, forbidden === true)),
     };
+  }
+
+  private lost(what: string, reason: string, forbidden: boolean): void {
+    const { log } = this.options;
+    if (!forbidden || this.refused.has(what)) return log.debug("watch lost", { watched: what, error: reason });
+    this.refused.set(what, reason);
+    log.error("may not list and watch a kind: give the account the right, nothing is reconciled until then", reason, { kind: what });
+  }
+
+  /** Kinds that the account may not watch, and what the server says. Empty as soon as everything is. */
+  refusals(): string[] {
+    return [...this.refused].map(([what, reason]) => `the account may not list and watch ${what}: ${reason}`);
+  }
+
+  /** Keys have a shard that had none. */
+  reshard(): void {
+    if (this.watch) this.news(this.contents.regroup());
+  }
+
+  private news({ ids, managed }: { ids: string[]; managed: string[] }): void {
+    const places = ids.map((id) => ({ id, partition: partitionOf(parseActorId(id)) }));
+    this.each((session) => {
+      for (const { id, partition } of places) if (session.follows(partition)) session.fluxChanged(id);
+      for (const id of managed) session.managedChanged(id, true);
+    });
   }
 
   private kindIs(name: string, state: KindState): void {
@@ -158,7 +196,10 @@ export class Watching {
     if (!known && seen > 0) return this.say(reader, { t: "over", session: id });
     const session = known ?? this.open(reader, id);
     this.attached.set(reader, request);
-    for (const [group, kind, v] of request.kinds) this.follow({ group, kind, v }, request.again.includes(`${group}/${kind}`));
+    for (const [named, kind, v] of request.kinds) {
+      const { unit, name: group } = readName(named);
+      this.follow({ unit, group, kind, v }, request.again.includes(`${named}/${kind}`));
+    }
     // Before the first list is in nobody knows what "everything" is.
     if (this.isReady) session.attach(request);
     this.heard(session, seen);
@@ -198,6 +239,12 @@ export class Watching {
   private pushed(data: string): string {
     const { success, data: request } = pushedRequest.safeParse(parseJson(data));
     return JSON.stringify({ sources: success && this.isReady ? this.contents.matching(request.urls).slice(0, mostMatches).map(actorId) : [] });
+  }
+
+  private depends(data: string): DependsAnswer {
+    const { success, data: request } = dependsRequest.safeParse(parseJson(data));
+    const known = success && this.isReady;
+    return known ? { known, ...this.contents.depends(request.unit) } : { known, cycle: [], goFirst: [] };
   }
 
   private each(tell: (session: Session) => void): void {

@@ -34,7 +34,12 @@ export function applyCases(system: System): void {
     const said = (status?.conditions ?? []).map(({ type, status, reason, message }) => ({ type, status, reason, message }));
     assert.deepEqual(said, [{ type: "Ready", status: "True", reason: "ReconciliationSucceeded", message: `Applied revision: ${revision}` }]);
 
-    const event = await t.untilTold("Kustomization", "shop", "Normal", "ReconciliationSucceeded");
+    const over = await t.untilTold("Kustomization", "shop", "Normal", "ReconciliationSucceeded", /^Reconciliation finished in .*s, next run in /);
+    assert.equal(over.annotations["kustomize.toolkit.fluxcd.io/commit_status"], "update");
+    const [{ digest = "", lastReconciledStatus, totalReconciliations, metadata: about } = {}, ...earlier] = status?.history ?? [];
+    assert.match(digest, /^sha256:[0-9a-f]{64}$/);
+    assert.deepEqual([lastReconciledStatus, totalReconciliations, about, earlier], ["ReconciliationSucceeded", 1, { revision }, []]);
+    const event = await t.untilTold("Kustomization", "shop", "Normal", "Progressing", / created/);
     assert.equal(event.component, "kustomize-controller");
     assert.equal(event.annotations["kustomize.toolkit.fluxcd.io/revision"], revision);
     assert.match(event.message, new RegExp(`ConfigMap/${t.namespace}/settings created`));
@@ -125,7 +130,7 @@ export function applyCases(system: System): void {
     assert.ok(await t.find("ConfigMap", "kept"));
     assert.ok(await t.find("ConfigMap", "foreign"));
     assert.deepEqual(status?.inventory?.entries.map(({ id }) => id), [`${t.namespace}_stays__ConfigMap`]);
-    await t.untilTold("Kustomization", "shop", "Normal", "ReconciliationSucceeded", new RegExp(`ConfigMap/${t.namespace}/goes deleted`));
+    await t.untilTold("Kustomization", "shop", "Normal", "Progressing", new RegExp(`ConfigMap/${t.namespace}/goes deleted`));
   });
 
   test("[SY13] with prune: false nothing is deleted", async () => {

@@ -44,15 +44,43 @@ export function driftCases(system: System): void {
       await t.untilTold("Kustomization", "shop", "Normal", "DriftCorrected", new RegExp(`${kind}/${t.namespace}/${name} ${told}`));
     });
 
-  test("[SY21] what others add is left alone: fields, labels, keys of data that Git does not name", async () => {
+  for (const manager of ["somebodys-controller", "flux-client-side-apply"])
+    test(`[SY21] what ${manager} adds is left alone: fields, labels, keys of data that Git does not name`, async () => {
+      const t = await system.tenant();
+      await t.start({ "shop/all.yaml": app }, "shop");
+      await t.edit("ConfigMap", "settings", { data: { added: "theirs" }, metadata: { annotations: { note: "mine" } } }, manager);
+      await t.edit("ConfigMap", "settings", { data: { colour: "red" } }, manager);
+      await eventually("the drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["colour"] === "blue");
+      const after = await t.get("ConfigMap", "settings");
+      assert.equal(after.data?.["added"], "theirs");
+      assert.equal(after.metadata.annotations?.["note"], "mine");
+    });
+
+  test("[SY23] what kubectl adds goes, as with Flux, and it is told who did it", async () => {
     const t = await system.tenant();
     await t.start({ "shop/all.yaml": app }, "shop");
     await t.edit("ConfigMap", "settings", { data: { added: "by hand" }, metadata: { annotations: { note: "mine" } } });
-    await t.edit("ConfigMap", "settings", { data: { colour: "red" } });
-    await eventually("the drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["colour"] === "blue");
-    const after = await t.get("ConfigMap", "settings");
-    assert.equal(after.data?.["added"], "by hand");
-    assert.equal(after.metadata.annotations?.["note"], "mine");
+    await eventually("as in Git", async () => {
+      const { data, metadata } = await t.get("ConfigMap", "settings");
+      return data?.["added"] === undefined && metadata.annotations?.["note"] === undefined;
+    });
+    await t.untilTold("Kustomization", "shop", "Normal", "DriftCorrected", new RegExp(`ConfigMap/${t.namespace}/settings ${byHand}`));
+  });
+
+  test("[SY24] a field that spec.ignore leaves to others is not put back, and nobody is told of it", async () => {
+    const t = await system.tenant();
+    await t.commit({ "shop/all.yaml": app });
+    await t.source();
+    await t.unit("shop", { ignore: [{ paths: ["/spec/replicas"], target: { kind: "Deployment" } }] });
+    await t.ready("Kustomization", "shop");
+    for (const replicas of [2, 3]) {
+      await t.edit("Deployment", "web", { spec: { replicas } }, "autoscaler");
+      await t.edit("ConfigMap", "settings", { data: { colour: "red" } }); // once this is put back, the other one has been looked at too
+      await eventually("the other drift put back", async () => (await t.get("ConfigMap", "settings")).data?.["colour"] === "blue");
+      await t.ready("Kustomization", "shop");
+      assert.equal((await t.get("Deployment", "web")).spec?.["replicas"], replicas);
+    }
+    assert.deepEqual(t.told("Kustomization", "shop").filter(({ message }) => /Deployment.* configured/.test(message)), []);
   });
 
   test("[SY21] an annotation on the live object takes it out of the unit's hands", async () => {
@@ -64,6 +92,32 @@ export function driftCases(system: System): void {
     await eventually("the other drift put back", async () => (await t.get("Deployment", "web")).spec?.["replicas"] === 0);
     await t.reconciled("Kustomization", "shop");
     assert.equal((await t.get("ConfigMap", "settings")).data?.["colour"], "red");
+  });
+
+  test("[SY41] in warn mode drift is left and told, with its fields and who it was; a request puts it back", async () => {
+    const t = await system.tenant();
+    await t.commit({ "shop/all.yaml": app });
+    await t.source();
+    await t.unit("shop");
+    await t.ready("Kustomization", "shop");
+    await t.edit("Kustomization", "shop", { metadata: { annotations: { "flotilla.dev/drift-detection": "Warn" } } });
+    await t.reconciled("Kustomization", "shop"); // what the annotation says is known from here on
+    await t.edit("ConfigMap", "settings", { data: { colour: "red" } });
+    const first = await t.untilTold("Kustomization", "shop", "Warning", "DriftDetected", /settings/);
+    assert.equal(first.message, `ConfigMap/${t.namespace}/settings differs (was changed by kubectl-edit): /data/colour "blue" -> "red"`);
+    await t.edit("Secret", "login", { data: { user: text("thief") } });
+    const { message } = await t.untilTold("Kustomization", "shop", "Warning", "DriftDetected", /login/);
+    assert.match(message, /Secret\/\S+\/login differs \(was changed by kubectl-edit\): \/data\/user "\*{5}" -> "\*{5}"/);
+    await t.remove("Service", "web");
+    await t.untilTold("Kustomization", "shop", "Warning", "DriftDetected", /Service\/\S+\/web deleted/);
+    assert.equal((await t.get("ConfigMap", "settings")).data?.["colour"], "red");
+    assert.equal(await t.find("Service", "web"), undefined);
+    await t.ready("Kustomization", "shop");
+    await t.reconciled("Kustomization", "shop");
+    assert.deepEqual([(await t.get("ConfigMap", "settings")).data?.["colour"], (await t.get("Secret", "login")).data?.["user"]], ["blue", text("shop")]);
+    assert.ok(await t.find("Service", "web"));
+    const told = JSON.stringify(t.told("Kustomization", "shop")) + JSON.stringify(system.flotilla.logs());
+    assert.ok(!told.includes(text("thief")) && !told.includes(text("shop")));
   });
 
   test("[SY22] drift of one unit asks nothing of the source and writes one object", async () => {

@@ -1,7 +1,7 @@
 /** From a commit to an artifact. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { Readable } from "node:stream";
@@ -9,7 +9,10 @@ import { test } from "node:test";
 import { createGunzip } from "node:zlib";
 import { extract } from "tar-stream";
 import { eventually } from "../../../deploy/local/eventually.ts";
+import { newKey } from "../../../deploy/local/ssh-server.ts";
+import { filesWith } from "../kept.ts";
 import { gitUser, type System } from "../system.ts";
+import { conditionOf } from "../tenant.ts";
 
 export function sourceCases(system: System): void {
   test("[SY1] a commit becomes an artifact that can be downloaded from where the status says, with the digest and size it says", async () => {
@@ -80,8 +83,7 @@ export function sourceCases(system: System): void {
 
     const said = JSON.stringify([system.watched.GitRepository.history(t.namespace, "app"), t.told("GitRepository", "app"), system.flotilla.logs()]);
     assert.ok(!said.includes(gitUser.password), "not in the status, the events or the log");
-    const kept = (await readdir(system.flotilla.data, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
-    for (const { parentPath, name } of kept) assert.ok(!(await readFile(join(parentPath, name))).includes(gitUser.password), `not in ${name}`);
+    assert.deepEqual(filesWith([gitUser.password], system.flotilla.data), []);
   });
 
   test("[SY5] a source stays at the commit it names, whatever its branch does", async () => {
@@ -109,6 +111,20 @@ export function sourceCases(system: System): void {
     await t.edit("GitRepository", "app", { spec: { ref: { branch: "release/1.x" } } });
     const { status } = await t.ready("GitRepository", "app", side);
     assert.equal(status?.artifact?.revision, `release/1.x@sha1:${side}`);
+  });
+
+  test("[SY5] a source follows the highest tag of a range, and stays at the last good one when the tags are gone", async () => {
+    const t = await system.tenant();
+    const first = await t.commit({ "a.txt": "1" });
+    await system.git.git(t.namespace, "tag", "v1.0.0", first);
+    await t.source({ ref: { semver: "1.x" }, interval: "1s" });
+    assert.equal((await t.ready("GitRepository", "app", first)).status?.artifact?.revision, `v1.0.0@sha1:${first}`);
+    const second = await t.commit({ "a.txt": "2" });
+    await system.git.git(t.namespace, "tag", "v1.1.0", second);
+    await t.ready("GitRepository", "app", second);
+    await system.git.git(t.namespace, "tag", "-d", "v1.0.0", "v1.1.0");
+    const { status } = await t.failing("GitRepository", "app", "GitOperationFailed");
+    assert.equal(status?.artifact?.revision, `v1.1.0@sha1:${second}`);
   });
 
   test("[SY5] a branch that was set back is followed back, and one that is gone leaves the last artifact", async () => {
@@ -162,6 +178,57 @@ export function sourceCases(system: System): void {
     assert.deepEqual({ ...answered, lastHandledReconcileAt: undefined }, { ...status, lastHandledReconcileAt: undefined });
     await t.edit("GitRepository", "still", { spec: { suspend: false } });
     await t.ready("GitRepository", "still", second);
+  });
+
+  test("[SR73] [SR74] a source publishes what is signed, says by whom, and repeats by which rules", async () => {
+    const t = await system.tenant();
+    const key = newKey("ed25519");
+    await t.commit({ "a.txt": "1", "docs/b.txt": "2" });
+    await t.create("Secret", "trusted", { stringData: { "ada.sshpub": key.public } });
+    await t.source({ interval: "1s", verify: { mode: "HEAD", secretRef: { name: "trusted" } }, ignore: "docs/", sparseCheckout: ["a.txt"] });
+    const unsigned = await t.failing("GitRepository", "app", "InvalidCommitSignature");
+    assert.equal(conditionOf(unsigned, "SourceVerified")?.status, "False");
+    assert.equal(unsigned.status?.artifact, undefined);
+    await t.untilTold("GitRepository", "app", "Warning", "InvalidCommitSignature", /it is not signed/);
+
+    const file = join(system.flotilla.data, `${t.namespace}-key`);
+    await writeFile(file, key.private, { mode: 0o600 });
+    const git = (...args: string[]) => system.git.git(t.namespace, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "gpg.format=ssh", "-c", `user.signingkey=${file}`, ...args);
+    const commit = await git("commit-tree", "-S", "-m", "Signed", "main^{tree}");
+    await git("update-ref", "refs/heads/main", commit);
+    await rm(file);
+    const signed = await t.ready("GitRepository", "app", commit);
+    assert.match(conditionOf(signed, "SourceVerified")?.message ?? "", new RegExp(`commit '${commit}' with key 'SHA256:`));
+    const { observedIgnore, observedSparseCheckout, sourceVerificationMode } = signed.status as Record<string, unknown>;
+    assert.deepEqual([observedIgnore, observedSparseCheckout, sourceVerificationMode], ["docs/", ["a.txt"], "HEAD"]);
+
+    await t.edit("GitRepository", "app", { spec: { verify: null, ignore: null, sparseCheckout: null } });
+    const plain = await t.ready("GitRepository", "app", commit);
+    assert.equal(conditionOf(plain, "SourceVerified"), undefined);
+    for (const field of ["observedIgnore", "observedSparseCheckout", "sourceVerificationMode"]) assert.ok(!(field in (plain.status ?? {})), field);
+  });
+
+  test("[SR82] what a repository includes is a part of its artifact, and other contents of it another artifact of the same revision", async () => {
+    const t = await system.tenant();
+    const sha = await t.commit({ "a.txt": "1", "b.md": "2" });
+    await t.source({ interval: "1h", include: [{ repository: { name: "base" }, toPath: "x" }] });
+    const waiting = await t.failing("GitRepository", "app", "NotFound");
+    assert.equal(conditionOf(waiting, "IncludeUnavailable")?.status, "True");
+    const base = { url: system.git.repoUrl(t.namespace), interval: "1h", ref: { branch: "main" } };
+    await t.create("GitRepository", "base", { spec: base });
+    const { status } = await t.ready("GitRepository", "app", sha);
+    const filesOf = async (url = "") => Object.keys(await filesIn(await download(url))).filter((path) => /\./.test(path)).sort();
+    assert.deepEqual(await filesOf(status?.artifact?.url), ["a.txt", "b.md", "x/a.txt", "x/b.md"]);
+    const { includedArtifacts, observedInclude } = status as unknown as { includedArtifacts: { path: string; url: string }[]; observedInclude: unknown[] };
+    assert.deepEqual([includedArtifacts.map(({ path }) => path), observedInclude.length], [[`gitrepository/${t.namespace}/base/${sha}.tar.gz`], 1]);
+
+    await t.edit("GitRepository", "base", { spec: { ignore: "*.md" } });
+    const other = await t.until("GitRepository", "app", "another artifact", (object) => object.status?.artifact?.digest !== status?.artifact?.digest && conditionOf(object, "Ready")?.status === "True");
+    assert.equal(other.status?.artifact?.revision, status?.artifact?.revision);
+    assert.deepEqual(await filesOf(other.status?.artifact?.url), ["a.txt", "b.md", "x/a.txt"]);
+
+    await t.edit("GitRepository", "app", { spec: { include: null } });
+    await t.until("GitRepository", "app", "nothing is included", (object) => !("includedArtifacts" in (object.status ?? {})) && conditionOf(object, "Ready")?.status === "True");
   });
 
   test("[SY8] a deleted source takes its artifact with it", async () => {

@@ -1,0 +1,118 @@
+/** The objects of a stored manifest, as Helm reads them: YAML with Go's idea of plain scalars, and the release's namespace where none is named. */
+import { boolCoreTag, defineScalarTag, floatCoreTag, FAILSAFE_SCHEMA, intCoreTag, loadAll, mergeTag, NOT_RESOLVED, nullCoreTag } from "js-yaml";
+import { displayName, inventoryId, objectIdOf, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { identify, type ClusterHandle } from "#services/cluster/handle.ts";
+
+export type ManifestObject = { id: string; v: string; object: KubeObject };
+
+/** A quarter of a second. */
+const mostCharacters = 8 * 1024 * 1024;
+const mostObjects = 20_000;
+const mostAliases = 1_000;
+const mostDepth = 100;
+
+/**
+ * In the order of the manifest; of two of the same name the last counts. Nothing is asked of the cluster.
+ *
+ * @throws Fault ManifestInvalid, which quotes nothing but names
+ */
+export function parseManifest(text: string, subject: string): KubeObject[] {
+  if (text.length > mostCharacters) throw invalid(subject, `more than ${mostCharacters} characters`);
+  let documents: unknown[];
+  try {
+    documents = loadAll(text, { schema, maxAliases: mostAliases, maxDepth: mostDepth, json: true });
+  } catch (thrown) {
+    const line = (thrown as { mark?: { line?: unknown } }).mark?.line;
+    throw invalid(subject, `not YAML${typeof line === "number" ? `: line ${line + 1}` : ""}`);
+  }
+  const objects = documents.filter((each) => each !== null && each !== undefined).flatMap(items);
+  if (objects.length > mostObjects) throw invalid(subject, `more than ${mostObjects} objects`);
+  return objects.map((each, index) => checked(each, index, subject));
+}
+
+/**
+ * The objects as they are applied: with the namespace that Helm gives them.
+ *
+ * @param also further objects that define kinds of these
+ * @throws Fault KindUnknown for a kind that neither the cluster nor a definition among the objects brings
+ */
+export async function placed(cluster: ClusterHandle, objects: KubeObject[], namespace: string, also: KubeObject[] = []): Promise<ManifestObject[]> {
+  const identified = await identify(cluster, [...objects, ...also]);
+  const found = new Map<string, ManifestObject>();
+  for (const [index, object] of objects.entries()) {
+    const scope = identified[index]?.scope;
+    const { apiVersion, kind } = object;
+    if (!scope) throw new Fault("KindUnknown", displayName(objectIdOf(object)), { detail: `no matches for kind "${kind}" in version "${apiVersion}"` });
+    const { namespace: own = "", ...metadata } = object.metadata;
+    const whole = { ...object, metadata: { ...metadata, ...(scope.namespaced && { namespace: own || namespace }) } };
+    const id = inventoryId(objectIdOf(whole));
+    found.delete(id);
+    found.set(id, { id, v: versionOf(apiVersion), object: whole });
+  }
+  return [...found.values()];
+}
+
+/** The same for what was applied long ago: a kind that the cluster no longer knows went with its objects. */
+export async function placedStill(cluster: ClusterHandle, objects: KubeObject[], namespace: string): Promise<ManifestObject[]> {
+  const identified = await identify(cluster, objects);
+  return placed(cluster, objects.filter((_, index) => identified[index]?.scope !== undefined), namespace);
+}
+
+/** Those of these ids. */
+export const named = (objects: readonly ManifestObject[], ids: readonly string[]): { id: string; v: string }[] =>
+  objects.filter(({ id }) => ids.includes(id)).map(({ id, v }) => ({ id, v }));
+
+function items(document: unknown): unknown[] {
+  const { kind, items: list } = isRecord(document) ? document : {};
+  return typeof kind === "string" && kind.endsWith("List") && Array.isArray(list) ? list : [document];
+}
+
+function checked(value: unknown, index: number, subject: string): KubeObject {
+  const { apiVersion, kind, metadata } = isRecord(value) ? value : {};
+  const { name, generateName } = isRecord(metadata) ? metadata : {};
+  if ([apiVersion, kind, name].every((text) => typeof text === "string" && text !== "")) return value as KubeObject;
+  const known = [kind, name].filter((text) => typeof text === "string").join(" ").slice(0, 100);
+  const why = generateName !== undefined ? "metadata.generateName cannot be applied: give it a name" : "apiVersion, kind and metadata.name are needed";
+  throw invalid(subject, `object ${index + 1} of the manifest${known && ` (${known})`}: ${why}`);
+}
+
+const invalid = (subject: string, detail: string) => new Fault("ManifestInvalid", subject, { detail });
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** What yaml.v2 of Go makes of a scalar without quotes: yes and on are true, 0644 is octal, a time is a text. */
+const words = new Map<string, unknown>([
+  ...["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"].map((word) => [word, true] as const),
+  ...["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"].map((word) => [word, false] as const),
+  ...["", "~", "null", "Null", "NULL"].map((word) => [word, null] as const),
+]);
+
+function wordOf(source: string, wanted: "boolean" | "null"): unknown {
+  const word = words.get(source);
+  return word !== undefined && (wanted === "null") === (word === null) ? word : NOT_RESOLVED;
+}
+
+const integer = /^([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))$/;
+const decimal = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
+
+function integerOf(source: string): unknown {
+  const [whole, sign, hex, binary, octal, plain] = integer.exec(source.replaceAll("_", "")) ?? [];
+  if (whole === undefined) return NOT_RESOLVED;
+  const size = hex ? parseInt(hex, 16) : binary ? parseInt(binary, 2) : octal ? parseInt(octal, 8) : Number(plain);
+  return sign === "-" ? -size : size;
+}
+
+function numberOf(source: string): unknown {
+  const plain = source.replaceAll("_", "");
+  return decimal.test(plain) && integerOf(source) === NOT_RESOLVED ? Number(plain) : NOT_RESOLVED;
+}
+
+const plain = { implicit: true, identify: () => false } as const;
+const schema = FAILSAFE_SCHEMA.withTags(
+  mergeTag,
+  defineScalarTag(nullCoreTag.tagName, { ...plain, resolve: (source) => wordOf(source, "null") }),
+  defineScalarTag(boolCoreTag.tagName, { ...plain, resolve: (source) => wordOf(source, "boolean") }),
+  defineScalarTag(intCoreTag.tagName, { ...plain, resolve: integerOf }),
+  defineScalarTag(floatCoreTag.tagName, { ...plain, resolve: numberOf }),
+);
