@@ -72,7 +72,7 @@ const outputs: Record<string, fc.Arbitrary<unknown>> = {
   build: fc.record({ renderKey: fc.constantFrom("k1", "k2"), readSet: fc.constant({ files: [], dirs: [] }), objects: entries }),
   apply: fc.record({ entries, changes: entries.map((list) => list.map(({ id }) => ({ id, action: "created" }))), fault }),
   prune: fc.record({ deleted: names, left: entries, fault }),
-  applyChart: fc.constantFrom({ chart: "" }, { chart: "apps/apps-shop", done: { reason: "HelmChartCreated", message: "created" } }),
+  applyChart: fc.constantFrom({ chart: "" }, { chart: "apps/apps-shop", seen: { wanted: "w1", uid: "u1", generation: 1, atMs: 0 }, done: { reason: "HelmChartCreated", message: "created" } }),
   checkDependencies: fc.record({ awaits: fc.constant([]), fault }),
   findChart: fc.record({ artifact, traceparent: fc.constant(""), ociDigest: fc.constant(""), known }),
   compose: fc.record({ chartName: fc.constantFrom("shop", "store"), chartVersion: n.map((i) => `${i}.0.0`), appVersion: fc.constant("1"), configDigest: fc.constantFrom("c1", "c2"), postRenderersDigest: fc.constantFrom("", "p"), commonMetadataDigest: fc.constant("") }),

@@ -3,8 +3,8 @@
  * and dead code. Further words choose the files whose path contains one of them: `npm test -- services/render`, and
  * `npm test -- test/chaos` for the real chaos, which is not part of a run without words.
  *
- * A run of everything gives up to three tests that failed a second chance, on a machine that does nothing else, and names them:
- * docs/decisions/0011. What fails for a reason of its own fails again.
+ * A run of everything gives files with a failed test a second chance, one at a time on a machine that does nothing else, and names
+ * what failed: docs/decisions/0011. What fails for a reason of its own fails again.
  *
  * A test that needs a real part (an API server, nats-server, git, the renderer) is in a file named `*.real.test.ts`, or under
  * test/contract or test/system. The last lines printed are the test runner's summary, and its verdict is the exit code.
@@ -34,7 +34,7 @@ const modes = {
   check: { includes: (file: string) => file === checks, testTimeoutMs: 600_000, fileTimeoutMs: 600_000, seeds: 0, setUp: nothing },
 };
 const runTimeoutMs = 60 * 60_000; // the set-up before it may take ten minutes, once
-const mostSecondChances = 3;
+const mostSecondChances = 6; // files
 
 const [word = "", ...words] = process.argv.slice(2);
 const mode = word in modes ? modes[word as keyof typeof modes] : modes.all;
@@ -52,14 +52,14 @@ const over = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => over.abort());
 const scratch = mkdtempSync(join(tmpdir(), "flotilla-tests-")); // and all that the tests leave behind
 const failures = join(scratch, "failures");
-const outcomes = join(scratch, "outcomes.json"); // the runner's own: what passed is not run again
 const { env, tearDown } = await mode.setUp(files);
 try {
-  process.exitCode = over.signal.aborted ? 130 : await runTests(files, { ...env, TMPDIR: scratch });
-  const failed = failedTests();
-  if (process.exitCode === 1 && word === "" && failed.length > 0 && failed.length <= mostSecondChances) {
-    process.stdout.write(`\nA second chance for what failed:\n${failed.map((name) => `  ${name}\n`).join("")}\n`);
-    process.exitCode = await runTests(files, { ...env, TMPDIR: scratch });
+  process.exitCode = over.signal.aborted ? 130 : await runTests(files, { env: { ...env, TMPDIR: scratch } });
+  const failed = readFailures();
+  const again = [...new Set(failed.map(({ file }) => file))];
+  if (process.exitCode === 1 && word === "" && again.length > 0 && again.length <= mostSecondChances) {
+    process.stdout.write(`\nA second chance for what failed:\n${failed.map(({ name }) => `  ${name}\n`).join("")}\n`);
+    process.exitCode = await runTests(again, { env: { ...env, TMPDIR: scratch }, atOnce: 1 });
   }
 } finally {
   await tearDown();
@@ -95,12 +95,12 @@ async function startRealParts(files: string[]): Promise<SetUp> {
   };
 }
 
-function runTests(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
+/** `atOnce`: how many files; the real parts need room too. */
+function runTests(files: string[], { env, atOnce = 2 }: { env: NodeJS.ProcessEnv; atOnce?: number }): Promise<number> {
   const args = [
     "--test",
     `--test-reporter=${join(root, "test/kit/reporter.ts")}`,
-    `--test-rerun-failures=${outcomes}`,
-    "--test-concurrency=2", // the real parts need room too
+    `--test-concurrency=${atOnce}`,
     `--test-timeout=${mode.testTimeoutMs}`,
     `--import=${join(root, "test/kit/deadline.ts")}`,
     ...files,
@@ -120,6 +120,8 @@ function runTests(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
   });
 }
 
-function failedTests(): string[] {
-  return existsSync(failures) ? readFileSync(failures, "utf8").split("\n").filter((name) => name !== "") : [];
+/** What the reporter has noted. */
+function readFailures(): { file: string; name: string }[] {
+  const lines = existsSync(failures) ? readFileSync(failures, "utf8").split("\n") : [];
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as { file: string; name: string });
 }

@@ -4,7 +4,7 @@ import type { Counts, Next, Step } from "#machines/rules/release-next.ts";
 import type { FaultData } from "#protocol/errors/fault.ts";
 import type { Awaited, InventoryEntry } from "#protocol/messages/kustomization.ts";
 import type { ReleaseFacts } from "#protocol/messages/object.ts";
-import type { ActInput, Attempt, ChartFound, Composed, Gone, ReleaseCondition, ReleaseSnapshot, StorageSeen } from "#protocol/messages/release.ts";
+import type { ActInput, Attempt, ChartFound, ChartSeen, Composed, Gone, ReleaseCondition, ReleaseSnapshot, StorageSeen } from "#protocol/messages/release.ts";
 import type { Artifact } from "#protocol/messages/source.ts";
 
 export type ReleaseContext = {
@@ -19,6 +19,8 @@ export type ReleaseContext = {
   resets: boolean;
   /** The HelmChart that stands for `spec.chart`, `namespace/name`; empty: there is none. */
   chart: string;
+  /** Nothing is asked for it while its own actor sees the same one. Absent: it has to be looked at. */
+  chartSeen?: ChartSeen | undefined;
   source: Artifact | null;
   ociDigest: string;
   traceparent: string;
@@ -109,8 +111,15 @@ export const isAsked = (value: string | undefined, handled: string, { facts, han
 /** Watches tell of every change as it happens; that they do is not believed for longer than so. */
 const resyncMs = 10 * 3_600_000;
 
-export const mustCompareAll = ({ comparedMs, blind, key, facts, handledAt }: ReleaseContext, nowMs: number): boolean =>
-  blind === true || comparedMs === undefined || nowMs - comparedMs >= jitteredMs(resyncMs, key) || (facts !== null && facts.requestedAt !== "" && facts.requestedAt !== handledAt);
+const isRequested = ({ facts, handledAt }: ReleaseContext): boolean => facts !== null && facts.requestedAt !== "" && facts.requestedAt !== handledAt;
+
+const isLongAgo = (thenMs: number | undefined, key: string, nowMs: number): boolean => thenMs === undefined || nowMs - thenMs >= jitteredMs(resyncMs, key);
+
+export const mustCompareAll = (c: ReleaseContext, nowMs: number): boolean => c.blind === true || isLongAgo(c.comparedMs, c.key, nowMs) || isRequested(c);
+
+/** What is known of its HelmChart, while that may still be believed. */
+export const chartSeenBy = (c: ReleaseContext, nowMs: number): ChartSeen | undefined =>
+  isLongAgo(c.chartSeen?.atMs, c.key, nowMs) || isRequested(c) ? undefined : c.chartSeen;
 
 /** What storage and status of before say, where this store has nothing of its own. */
 export function taken(c: ReleaseContext, { artifact, traceparent, ociDigest, cluster, user, blind, known }: ChartFound): Partial<ReleaseContext> {

@@ -23,7 +23,7 @@ import type {
   ActInput, ActOutcome, ChartApplied, ChartFound, Composed, CorrectOutcome, DriftOutcome, Inspected, ReleaseRemoved, ReleaseSnapshot, StorageSeen, StoredRelease,
 } from "#protocol/messages/release.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
-import { attempting, blank, forgotten, isAsked, mustCompareAll, taken, type ReleaseContext, type ReleaseEvent } from "./context.ts";
+import { attempting, blank, chartSeenBy, forgotten, isAsked, mustCompareAll, taken, type ReleaseContext, type ReleaseEvent } from "./context.ts";
 import { corrected, drifted, drifting, withStanding } from "./drifting.ts";
 import { lingers, suspected, suspectsDue, sweeping } from "./late.ts";
 import { afterAct, inSync, kept, movedBy, noticeOf, outcomeIn, uninstalled, type Recorded } from "./record.ts";
@@ -159,7 +159,7 @@ export const release = setup({
         ...(forceAt && requestedAt && { handledForceAt: forceAt }), ...(resetAt && requestedAt && { handledResetAt: resetAt }),
       };
     }),
-    begin: assign(({ context, event }) => ({ done: [], next: undefined, stalledBy: undefined, compareAll: mustCompareAll(context, timeOf(event)) })),
+    begin: assign(({ context, event }) => ({ done: [], next: undefined, stalledBy: undefined, compareAll: mustCompareAll(context, timeOf(event)), chartSeen: chartSeenBy(context, timeOf(event)) })),
     decide: enqueueActions(({ context: c, event, enqueue }) => {
       const inspected = (event as unknown as { output: Inspected }).output;
       if (!c.facts || !c.composed) return;
@@ -273,7 +273,7 @@ export const release = setup({
           target: "awaiting",
           actions: enqueueActions(({ context, event: { output }, enqueue }) => {
             if (output.done) enqueue.emit(noticeOf(context, "Normal", output.done.reason, output.done.message));
-            enqueue.assign({ chart: output.chart });
+            enqueue.assign({ chart: output.chart, chartSeen: output.seen });
           }),
         },
       },

@@ -66,7 +66,10 @@ export type SnapshotAction = "install" | "upgrade" | "rollback" | "uninstall" | 
 export type Gone = { place: ReleasePlace; objects: { id: string; v: string; hook?: true }[] };
 
 /** What came of `spec.chart`: the HelmChart that stands for it, `namespace/name`; empty when there is none. */
-export type ChartApplied = { chart: string; /** What was done to it, if anything, for an event of severity trace. */ done?: { reason: string; message: string } };
+/** A HelmChart as it was when it last was as wanted. `wanted`: digest of that. */
+export type ChartSeen = { wanted: string; uid: string; generation: number; atMs: number };
+
+export type ChartApplied = { chart: string; seen?: ChartSeen; /** What was done to it, if anything, for an event of severity trace. */ done?: { reason: string; message: string } };
 
 export type ChartFound = {
   artifact: Artifact;

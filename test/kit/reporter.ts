@@ -1,6 +1,6 @@
 /**
- * The test runner's own reporter, and beside it, in the file that FLOTILLA_TEST_FAILURES names, one line for each test that failed
- * by itself and not for a test within it.
+ * The test runner's own reporter, and beside it, in the file that FLOTILLA_TEST_FAILURES names, one line of JSON, `{ file, name }`,
+ * for each test that failed by itself and not for a test within it.
  */
 import { appendFileSync } from "node:fs";
 import { Readable } from "node:stream";
@@ -13,7 +13,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
 async function* noting(events: AsyncIterable<TestEvent>): AsyncGenerator<TestEvent> {
   const file = process.env["FLOTILLA_TEST_FAILURES"];
   for await (const event of events) {
-    if (file && event.type === "test:fail" && !isForSubtests(event.data.details.error)) appendFileSync(file, `${event.data.name}\n`);
+    if (file && event.type === "test:fail" && !isForSubtests(event.data.details.error)) appendFileSync(file, `${JSON.stringify({ file: event.data.file ?? event.data.name, name: event.data.name })}\n`);
     yield event;
   }
 }

@@ -228,6 +228,19 @@ test("[HR14] a chart of a Helm repository: its HelmChart is made, kept and delet
   const release = await ready(t, "1 deployed");
   assert.equal(statusOf(release).helmChart, `${t.namespace}/${t.namespace}-shop`);
   assert.equal(statusOf(release).lastAttemptedRevision, "1.0.0");
+
+  const audit = await system.audit();
+  await t.edit("HelmRelease", "shop", { spec: { values: { said: "two" } } });
+  await ready(t, "2 deployed");
+  assert.deepEqual((await audit.requests()).filter(({ namespace, resource, verb }) => namespace === t.namespace && resource === "helmcharts" && verb !== "watch"), [], "it stands as it is wanted");
+
+  const name = `${t.namespace}-shop`;
+  await t.edit("HelmChart", name, { spec: { version: "9.x" } });
+  await t.until("HelmChart", name, "no such version", (edited) => conditionOf(edited, "Ready")?.status === "False");
+  await t.edit("HelmRelease", "shop", { spec: { values: { said: "three" } } });
+  await ready(t, "3 deployed");
+  assert.equal((await t.get("HelmChart", name) as unknown as { spec: { version: string } }).spec.version, "1.x");
+
   await t.remove("HelmRelease", "shop");
   await t.untilGone("HelmRelease", "shop");
   await t.untilGone("HelmChart", `${t.namespace}-shop`);

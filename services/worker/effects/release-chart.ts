@@ -1,4 +1,5 @@
 /** The HelmChart that stands for `spec.chart`, kept equal to it (helm-controller internal/reconcile/helmchart_template.go). */
+import { hash } from "node:crypto";
 import { helmChartName } from "#machines/rules/release-name.ts";
 import { mayRefer, type Tenancy } from "#machines/rules/tenancy.ts";
 import { fieldManagers, labels } from "#protocol/api/annotations.ts";
@@ -6,7 +7,8 @@ import { formatDuration, parseDuration } from "#protocol/api/duration.ts";
 import { helmChart } from "#protocol/api/helm-chart.ts";
 import type { HelmRelease } from "#protocol/api/helm-release.ts";
 import { Fault } from "#protocol/errors/fault.ts";
-import type { ChartApplied } from "#protocol/messages/release.ts";
+import type { SourceFacts } from "#protocol/messages/object.ts";
+import type { ChartApplied, ChartSeen } from "#protocol/messages/release.ts";
 import type { ActorKey } from "#protocol/names/actor.ts";
 import { isNotFound } from "#services/clients/kubernetes/error.ts";
 import { segment } from "#services/cluster/discovery.ts";
@@ -35,7 +37,21 @@ export function chartOf(key: ActorKey, { chart, interval }: HelmRelease["spec"])
   };
 }
 
-export type ChartCall = { cluster: ClusterHandle; guard: () => void; signal: AbortSignal; tenancy: Tenancy };
+/**
+ * Whether the HelmChart is known to stand as it is wanted, so that the API server need not be asked.
+ *
+ * @param known the chart that was applied last, and what was seen of it then
+ * @param now what the HelmChart's own actor sees of it
+ */
+export function isStanding(key: ActorKey, spec: HelmRelease["spec"], known: { chart: string; seen?: ChartSeen | undefined }, now: Pick<SourceFacts, "uid" | "generation" | "deleting"> | undefined): boolean {
+  const wanted = chartOf(key, spec);
+  if (!wanted || !known.seen || !now || now.deleting) return false;
+  return known.chart === chartNameOf(key, spec) && known.seen.wanted === digestOf(wanted) && known.seen.uid === now.uid && known.seen.generation === now.generation;
+}
+
+const digestOf = (wanted: KubeObject): string => hash("sha256", JSON.stringify(wanted)).slice(0, 16);
+
+export type ChartCall = { cluster: ClusterHandle; guard: () => void; signal: AbortSignal; tenancy: Tenancy; nowMs: number };
 
 /**
  * @param before `status.helmChart`: deleted when it is another one
@@ -53,11 +69,13 @@ export async function applyChart(key: ActorKey, spec: HelmRelease["spec"], befor
     guard: call.guard, signal: call.signal,
   });
   const action = !found ? "created" : found.metadata.resourceVersion !== body.metadata.resourceVersion ? "configured" : "unchanged";
-  if (action === "unchanged") return { chart: name };
+  const { uid = "", generation = 0 } = body.metadata;
+  const applied = { chart: name, seen: { wanted: digestOf(wanted), uid, generation, atMs: call.nowMs } };
+  if (action === "unchanged") return applied;
   const { kind, name: source } = spec.chart?.spec.sourceRef ?? { kind: "", name: "" };
   const [namespace] = name.split("/");
   const reason = `${helmChart.kind}${action === "created" ? "Created" : "Configured"}`;
-  return { chart: name, done: { reason, message: `${action} ${helmChart.kind}/${name} with SourceRef '${kind}/${namespace}/${source}'` } };
+  return { ...applied, done: { reason, message: `${action} ${helmChart.kind}/${name} with SourceRef '${kind}/${namespace}/${source}'` } };
 }
 
 /** One that does not carry this release's labels is somebody else's, and stays. */

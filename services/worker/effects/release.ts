@@ -3,13 +3,16 @@ import { isAccountName, accountOf, mayRefer, type Tenancy } from "#machines/rule
 import { trackedVersion } from "#machines/rules/chart-version.ts";
 import { storagePlace } from "#machines/rules/release-storage.ts";
 import type { ReleaseContext } from "#machines/release/machine.ts";
+import type { SourceContext } from "#machines/source/machine.ts";
 import { helmRelease } from "#protocol/api/helm-release.ts";
 import { kindOf as registered } from "#protocol/api/registry.ts";
 import { Fault, isPassing } from "#protocol/errors/fault.ts";
 import type { DependencyOutcome } from "#protocol/messages/kustomization.ts";
+import type { SourceFacts } from "#protocol/messages/object.ts";
 import type { ActInput, ActOutcome, ChartFound, Composed, CorrectOutcome, DriftOutcome, Inspected, ReleasePlace, ReleaseRemoved } from "#protocol/messages/release.ts";
 import type { Artifact } from "#protocol/messages/source.ts";
 import { parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import type { ActorRecord } from "#protocol/records/actor.ts";
 import type { Acted, ReleaseCall } from "#services/release/call.ts";
 import { correctDrift, findDrift } from "#services/release/drift.ts";
 import type { Ledger } from "#services/release/ledger.ts";
@@ -31,7 +34,7 @@ import { checkExpressions, judgeOf } from "./health-expressions.ts";
 import type { HubObjects } from "./hub-objects.ts";
 import { redacted, withoutValues } from "./redaction.ts";
 import { createsNamespace, definitionPolicy, makeOptions, uninstallOptions } from "./release-actions.ts";
-import { applyChart, deleteChart } from "./release-chart.ts";
+import { applyChart, chartNameOf, deleteChart, isStanding } from "./release-chart.ts";
 import { capabilitiesOf, lookupIn } from "./release-cluster.ts";
 import { knownIn } from "./release-known.ts";
 import { leftBy, ReleaseStorage } from "./release-storage.ts";
@@ -46,6 +49,8 @@ export type ReleasePorts = {
   hub: HubObjects;
   /** The artifact a source holds now, and the trace of its change. */
   held(source: ActorKey): Promise<{ artifact: Artifact; traceparent: string } | "no artifact" | "no source">;
+  /** Of any actor, wherever it is hosted. */
+  recordOf(key: ActorKey): Promise<ActorRecord | undefined>;
   dependencies(call: EffectCall): Promise<DependencyOutcome>;
   epochOf(unit: ActorKey): number;
   artifacts: Pick<ArtifactStore, "get">;
@@ -69,6 +74,12 @@ export function releaseEffects(ports: ReleasePorts): Effects {
   const targetFor = (call: EffectCall, spec: Spec): Target => targetOf(call.key, spec, tenancy, contextOf(call).facts?.timeoutMs ?? 300_000);
 
   const chartOf = ({ path, digest }: Artifact): ChartHandle => ({ digest, load: () => ports.artifacts.get(path, { digest }) });
+
+  /** What its own actor saw last of a source. */
+  async function seenOf(id: string): Promise<SourceFacts | undefined> {
+    const record = await ports.recordOf(parseActorId(id));
+    return (record?.snapshot.context as unknown as SourceContext | undefined)?.facts ?? undefined;
+  }
 
   function sourceOf(call: EffectCall): Artifact {
     const { source } = contextOf(call);
@@ -256,9 +267,11 @@ export function releaseEffects(ports: ReleasePorts): Effects {
     async applyChart(call) {
       const spec = await needSpec(call.key);
       await checkExpressions(spec.healthCheckExprs ?? [], ports.cel);
-      const before = contextOf(call).chart || knownIn(await hub.need(call.key)).chart;
+      const { chart, chartSeen: seen } = contextOf(call);
+      if (seen && isStanding(call.key, spec, { chart, seen }, await seenOf(`helmchart/${chartNameOf(call.key, spec)}`))) return { chart, seen };
+      const before = chart || knownIn(await hub.need(call.key)).chart;
       if (!spec.chart && before === "") return { chart: "" };
-      return cluster.within(call.key, {}, (handle, guard) => applyChart(call.key, spec, before, { cluster: handle, guard, signal: call.signal, tenancy }));
+      return cluster.within(call.key, {}, (handle, guard) => applyChart(call.key, spec, before, { cluster: handle, guard, signal: call.signal, tenancy, nowMs: ports.clock.nowMs() }));
     },
 
     checkDependencies: (call) => ports.dependencies(call),
@@ -345,7 +358,7 @@ export function releaseEffects(ports: ReleasePorts): Effects {
       const live = await hub.leaving(call.key, context.facts?.uid ?? "");
       const chart = context.chart || (live ? knownIn(live).chart : "");
       if (live && chart !== "" && context.facts?.suspended !== true)
-        await cluster.within(call.key, {}, (handle, guard) => deleteChart(call.key, chart, { cluster: handle, guard, signal: call.signal, tenancy }));
+        await cluster.within(call.key, {}, (handle, guard) => deleteChart(call.key, chart, { cluster: handle, guard, signal: call.signal, tenancy, nowMs: ports.clock.nowMs() }));
       return hub.removeFinalizer(call.key);
     },
   };
