@@ -84,8 +84,9 @@ export type Feeding = z.infer<typeof feeding>;
 
 /** `fb.<watcher>.pushed`: which sources of the whole hub have one of these URLs? */
 export const pushedRequest = z.object({ urls: z.array(z.string()).max(1_000) });
-/** Actor ids. */
-export const pushedAnswer = z.object({ sources: z.array(z.string()) });
+/** Actor ids. Without `known` the watcher has not seen every source yet. */
+export const pushedAnswer = z.object({ known: z.boolean().default(true), sources: z.array(z.string()) }); // a watcher of before says only what it found
+export type PushedAnswer = z.infer<typeof pushedAnswer>;
 
 /** `fb.<watcher>.depends`: how does a unit stand to the others of the whole hub? */
 export const dependsRequest = z.object({ unit: z.string() });

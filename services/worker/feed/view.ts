@@ -126,22 +126,22 @@ export class View {
     if (this.followed.has(partitionOf(key))) this.flux[how](key, object);
   }
 
-  /** Sources of the whole hub with one of these URLs. @throws Fault ClusterUnreachable when the watcher does not answer */
+  /** Sources of the whole hub with one of these URLs. @throws Fault ClusterUnreachable when the watcher does not answer, or does not know */
   async matching(urls: string[]): Promise<ActorKey[]> {
-    return (await this.ask("pushed", { urls }, (answer) => pushedAnswer.parse(answer))).sources.map(parseActorId);
+    return (await this.ask("pushed", { urls }, (said) => pushedAnswer.parse(said))).sources.map(parseActorId);
   }
 
   /** How a unit stands to all others of the hub. @throws Fault ClusterUnreachable when the watcher does not answer, or does not know */
   async depends(unit: ActorKey): Promise<DependsAnswer> {
-    const answer = await this.ask("depends", { unit: objectId(unit) }, (said) => dependsAnswer.parse(said));
-    if (!answer.known) throw new Fault("ClusterUnreachable", "hub", { detail: "the worker that watches it has not seen everything yet" });
-    return answer;
+    return this.ask("depends", { unit: objectId(unit) }, (said) => dependsAnswer.parse(said));
   }
 
-  private async ask<T>(what: "pushed" | "depends", question: object, read: (answer: unknown) => T): Promise<T> {
+  private async ask<T extends { known: boolean }>(what: "pushed" | "depends", question: object, read: (answer: unknown) => T): Promise<T> {
     try {
       if (!this.watcher) throw new Fault("ClusterUnreachable", "hub", { detail: "no worker watches it now" });
-      return read(JSON.parse(await this.options.bus.request(subjects.to(this.watcher, what), JSON.stringify(question), answerTimeoutMs)));
+      const answer = read(JSON.parse(await this.options.bus.request(subjects.to(this.watcher, what), JSON.stringify(question), answerTimeoutMs)));
+      if (!answer.known) throw new Fault("ClusterUnreachable", "hub", { detail: "the worker that watches it has not seen everything yet" });
+      return answer;
     } catch (cause) {
       if (cause instanceof Fault) throw cause;
       throw new Fault("ClusterUnreachable", "hub", { detail: "the worker that watches it does not answer", cause });

@@ -3,7 +3,7 @@
  * port, keeps what stands there, and serves every reader a session with the partitions it follows. It may stop, drop
  * everything and begin again later.
  */
-import { dependsRequest, feedRequest, pushedRequest, type Attach, type DependsAnswer, type Feeding, type FeedRequest } from "#protocol/messages/feed.ts";
+import { dependsRequest, feedRequest, pushedRequest, type Attach, type DependsAnswer, type Feeding, type FeedRequest, type PushedAnswer } from "#protocol/messages/feed.ts";
 import { actorId, parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import { bus as subjects } from "#protocol/names/subject.ts";
 import type { Bus } from "#services/store/bus.ts";
@@ -102,7 +102,7 @@ export class Watching {
     this.watch = port.start(this.listener(signal, () => synced.resolve()), signal);
     const ends = [
       bus.subscribe(subjects.to(worker, "feed"), (data) => this.received(data)),
-      bus.subscribe(subjects.to(worker, "pushed"), (data, answer) => answer?.(this.pushed(data))),
+      bus.subscribe(subjects.to(worker, "pushed"), (data, answer) => answer?.(JSON.stringify(this.pushed(data)))),
       bus.subscribe(subjects.to(worker, "depends"), (data, answer) => answer?.(JSON.stringify(this.depends(data)))),
       every(clock, sweepMs, () => this.sweep()),
     ];
@@ -236,9 +236,10 @@ export class Watching {
     this.watch?.follow(ref); // asked until it is known: the server may have been away
   }
 
-  private pushed(data: string): string {
+  private pushed(data: string): PushedAnswer {
     const { success, data: request } = pushedRequest.safeParse(parseJson(data));
-    return JSON.stringify({ sources: success && this.isReady ? this.contents.matching(request.urls).slice(0, mostMatches).map(actorId) : [] });
+    const known = success && this.isReady;
+    return { known, sources: known ? this.contents.matching(request.urls).slice(0, mostMatches).map(actorId) : [] };
   }
 
   private depends(data: string): DependsAnswer {
