@@ -98,7 +98,7 @@ export class Awaiting {
 
   /** Whom an actor's news concern. */
   route(from: ActorKey, emitted: AnyEventObject): Hint[] {
-    // Kept with the push itself; of other sources with its URL (spread.ts) a word may get lost.
+    // Together with the push itself; other sources with its URL are found when they are told (spread.ts).
     if (emitted.type === "pushed") return emitted["source"] ? [{ to: parseActorId(String(emitted["source"])), kind: "look", body: {} }] : [];
     const hint = hintOf(emitted);
     if (!hint) return [];

@@ -1,7 +1,6 @@
 /** What a host of actors needs of its worker. */
 import type { AnyEventObject, AnyStateMachine } from "xstate";
 import type { FaultData } from "#protocol/errors/fault.ts";
-import type { Notice } from "#protocol/messages/notice.ts";
 import type { ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord, Run } from "#protocol/records/actor.ts";
 import type { Hint, Write } from "#services/store/cell.ts";
@@ -32,8 +31,8 @@ export type HostPorts = {
   perform(src: string, call: EffectCall): Promise<unknown>;
   /** Whom an emitted event concerns. */
   route(from: ActorKey, emitted: AnyEventObject): Hint[];
-  /** Tells people; a notice is offered again after a crash until it was told. */
-  tell(key: ActorKey, notice: Notice): Promise<void>;
+  /** Tells people a notice, or many actors that there is news for them (spread.ts); offered again after a crash until it was told. */
+  tell(key: ActorKey, word: AnyEventObject): Promise<void>;
   /** What came of a run, for traces. */
   ended(key: ActorKey, run: Run, context: Record<string, unknown>, outcome: { endMs: number; fault?: FaultData }): void;
   /** After a decision was kept. */

@@ -176,6 +176,17 @@ test("[OW18] a notice stays in the record until it was told, and is offered agai
   assert.deepEqual(second.commits.at(-1)?.record?.outbox, []);
 });
 
+test("[OW18] news for many are kept as a notice is, until they were told", async () => {
+  const { host, told, settle, keepAll } = await working();
+  host.deliver(key, { type: "elect" });
+  await settle();
+  await keepAll();
+  assert.deepEqual(told.map(({ text }) => text), ["elected"]);
+  const next = hosted();
+  next.host.adopt(key, host.record(key));
+  assert.deepEqual(next.told.map(({ text }) => text), ["elected"]);
+});
+
 test("[OW18] one that cannot be told is dropped", async () => {
   const { host, told, commits, settle, keepAll } = await working();
   host.deliver(key, { type: "tell", text: "hello" });

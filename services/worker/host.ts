@@ -6,7 +6,6 @@
 import type { AnyEventObject, AnyStateMachine } from "xstate";
 import { answered, failed } from "#machines/step.ts";
 import { Fault, type FaultData } from "#protocol/errors/fault.ts";
-import type { Notice } from "#protocol/messages/notice.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { HintKind } from "#protocol/names/subject.ts";
 import type { ActorRecord, Run } from "#protocol/records/actor.ts";
@@ -357,7 +356,7 @@ export class Host {
       this.enqueue(live, { event: { type: posted, n } });
     };
     // A notice that cannot be told is dropped: the condition says the same, and the log has both.
-    this.ports.tell(live.key, entry as unknown as Notice).then(done, done);
+    this.ports.tell(live.key, entry).then(done, done);
   }
 
   private setAside(live: Resident, fault: FaultData): void {

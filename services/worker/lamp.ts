@@ -30,6 +30,7 @@ export const lamp = setup({
     look: {},
     doze: ".dozing",
     tell: { actions: emit(({ event }) => ({ type: "notice", severity: "Normal", reason: "Told", message: String(event["text"]) })) },
+    elect: { actions: emit({ type: "elected" }) },
     poison: { actions: assign(() => { throw new TypeError("poison"); }) },
   },
   states: {
@@ -72,7 +73,7 @@ export function hosted(options?: HostOptions) {
     commit: (write) => new Promise((resolve, reject) => { commits.push({ ...write, accept: resolve, refuse: reject }); }),
     perform: (src, call) => new Promise((resolve, reject) => { performed.push({ ...call, src, answer: resolve, fail: reject }); }),
     route: (): Hint[] => [],
-    tell: (_, { message }) => new Promise((resolve, reject) => { told.push({ text: message, done: resolve, fail: () => reject(new Error("no")) }); }),
+    tell: (_, word) => new Promise((resolve, reject) => { told.push({ text: String(word["message"] ?? word.type), done: resolve, fail: () => reject(new Error("no")) }); }),
     ended: () => {},
     kept: () => {},
     quarantined: (_, fault) => { quarantines.push(fault); },

@@ -7,6 +7,7 @@ import type { HintKind } from "#protocol/names/subject.ts";
 import type { ActorRecord, Timer } from "#protocol/records/actor.ts";
 import { factsHash } from "./facts-hash.ts";
 import type { AtRest } from "./idle-index.ts";
+import { isForMany } from "./spread.ts";
 
 export type Delivery = { event: AnyEventObject; attempt?: number; timerDueMs?: number; hint?: { kind: HintKind; seq: number } };
 
@@ -75,8 +76,8 @@ export function decideOn(live: Resident, deliveries: Delivery[], nowMs: number):
       }
     if (hint) record = { ...record, seen: { ...record.seen, [hint.kind]: hint.seq } };
   }
-  const notices = emits.filter(({ type }) => type === "notice");
-  if (notices.length > 0) record = { ...record, ...numbered(record, notices) };
+  const words = emits.filter((emitted) => emitted.type === "notice" || isForMany(emitted));
+  if (words.length > 0) record = { ...record, ...numbered(record, words) };
   return { record, emits };
 }
 
@@ -87,9 +88,9 @@ function isExpected(record: ActorRecord, { event, attempt, timerDueMs, hint }: D
   return hint === undefined || hint.seq > (record.seen[hint.kind] ?? 0);
 }
 
-function numbered(record: ActorRecord, notices: AnyEventObject[]): Pick<ActorRecord, "outbox" | "attempts"> {
+function numbered(record: ActorRecord, words: AnyEventObject[]): Pick<ActorRecord, "outbox" | "attempts"> {
   let { attempts } = record;
-  return { outbox: [...record.outbox, ...notices.map((notice) => ({ ...notice, n: ++attempts }))], attempts };
+  return { outbox: [...record.outbox, ...words.map((word) => ({ ...word, n: ++attempts }))], attempts };
 }
 
 /** Makes the timers equal to the record's. */

@@ -1,4 +1,5 @@
 /** What becomes of a decision outside: the object's status, events, logs, metrics and traces. */
+import type { AnyEventObject } from "xstate";
 import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import { partitionOf, type ActorKey } from "#protocol/names/actor.ts";
@@ -68,11 +69,11 @@ export class Telling {
   }
 
   /** To people: an event beside the object. */
-  async tell(key: ActorKey, notice: Notice): Promise<void> {
+  async tell(key: ActorKey, word: AnyEventObject): Promise<void> {
     const { hub, whenShown } = this.ports;
     await whenShown(partitionOf(key));
     const object = hub.cached(key);
-    if (object) await hub.postEvent(key, object, notice);
+    if (object) await hub.postEvent(key, object, word as unknown as Notice);
   }
 
   quarantined(key: ActorKey, fault: FaultData): void {

@@ -31,7 +31,7 @@ import { hubKey, hubPartition, isHub, isUnit, machineOf } from "./kinds.ts";
 import type { Lane } from "./lanes.ts";
 import { Ownership, type Takeover } from "./ownership.ts";
 import { Places } from "./places.ts";
-import { spread } from "./spread.ts";
+import { isForMany, spread } from "./spread.ts";
 import { Sweep } from "./sweep.ts";
 import { reachAgain } from "./reach-again.ts";
 import { RenderedCache } from "./rendered-cache.ts";
@@ -129,7 +129,7 @@ export class Worker {
       commit: (write) => this.cell.commit(this.awaiting.withAwaited(write)),
       perform: (src, call) => this.perform(src, call),
       route: (from, emitted) => this.awaiting.route(from, emitted),
-      tell: (key, notice) => this.telling.tell(key, notice),
+      tell: (key, word) => (isForMany(word) ? spread(key, word, { clock, hub: this.hub, cell: this.cell }) : this.telling.tell(key, word)),
       ended: (key, run, _context, outcome) => {
         this.traces.ended(key, run, outcome);
         // Everything else waits for it, so somebody must be told.
@@ -419,7 +419,6 @@ export class Worker {
     if (after.busySinceMs === undefined) for (const each of [this.turns, this.sweep]) each.rests(key);
     this.telling.kept(transition);
     this.awaiting.kept(transition);
-    for (const emitted of transition.emits) void spread(key, emitted, { hub: this.hub, cell: this.cell }).catch(() => undefined);
     if (isUnit(key)) this.drift.moved(key, before, after);
     if (after.snapshot.status !== "done") return;
     // Created anew under the same name while the old one was being cleaned up.

@@ -186,7 +186,7 @@ export class SimulatedWorker {
         inner.kept(transition);
       },
       tell: (key, notice) => {
-        const told = () => watch.told(key, notice as Notice & { n: number }); // or failed to be told: then it is dropped
+        const told = () => watch.told(key, notice as unknown as Notice & { n: number }); // or failed to be told: then it is dropped
         return inner.tell(key, notice).finally(told);
       },
       quarantined: (key, fault) => {

@@ -34,7 +34,7 @@ import { checkExpressions, judgeOf } from "./health-expressions.ts";
 import type { HubObjects } from "./hub-objects.ts";
 import { redacted, withoutValues } from "./redaction.ts";
 import { createsNamespace, definitionPolicy, makeOptions, uninstallOptions } from "./release-actions.ts";
-import { applyChart, chartNameOf, deleteChart, isStanding } from "./release-chart.ts";
+import { applyChart, deleteChart, isStanding } from "./release-chart.ts";
 import { capabilitiesOf, lookupIn } from "./release-cluster.ts";
 import { knownIn } from "./release-known.ts";
 import { leftBy, ReleaseStorage } from "./release-storage.ts";
@@ -268,7 +268,7 @@ export function releaseEffects(ports: ReleasePorts): Effects {
       const spec = await needSpec(call.key);
       await checkExpressions(spec.healthCheckExprs ?? [], ports.cel);
       const { chart, chartSeen: seen } = contextOf(call);
-      if (seen && isStanding(call.key, spec, { chart, seen }, await seenOf(`helmchart/${chartNameOf(call.key, spec)}`))) return { chart, seen };
+      if (seen && isStanding(call.key, spec, { chart, seen }, await seenOf(contextOf(call).facts?.source ?? ""))) return { chart, seen };
       const before = chart || knownIn(await hub.need(call.key)).chart;
       if (!spec.chart && before === "") return { chart: "" };
       return cluster.within(call.key, {}, (handle, guard) => applyChart(call.key, spec, before, { cluster: handle, guard, signal: call.signal, tenancy, nowMs: ports.clock.nowMs() }));
