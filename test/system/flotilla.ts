@@ -144,8 +144,18 @@ function readLog(file: string): LogLine[] {
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")); // a zombie has ended
+    return !hasEnded(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false;
   }
+}
+
+/**
+ * A zombie has ended once its last thread has: its first one may be dead while another still holds the process's sockets open.
+ *
+ * @param stat `/proc/<pid>/stat` (proc_pid_stat(5)): after the name in brackets the state, and 17 fields later the number of threads
+ */
+export function hasEnded(stat: string): boolean {
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" && Number(fields[17]) <= 1;
 }
