@@ -187,6 +187,21 @@ test("[OW18] news for many are kept as a notice is, until they were told", async
   assert.deepEqual(next.told.map(({ text }) => text), ["elected"]);
 });
 
+test("[OW18] one that was told while another decision was being kept is not told again", async () => {
+  const { host, told, commits, settle, keepAll } = await working();
+  host.deliver(key, { type: "tell", text: "a" });
+  host.deliver(key, { type: "tell", text: "b" });
+  await settle();
+  await keepAll();
+  told[0]?.done();
+  await settle();
+  told[1]?.done(); // that "a" was told is being kept
+  await settle();
+  await keepAll();
+  assert.deepEqual(told.map(({ text }) => text), ["a", "b"]);
+  assert.deepEqual(commits.at(-1)?.record?.outbox, []);
+});
+
 test("[OW18] one that cannot be told is dropped", async () => {
   const { host, told, commits, settle, keepAll } = await working();
   host.deliver(key, { type: "tell", text: "hello" });

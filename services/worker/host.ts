@@ -305,7 +305,9 @@ export class Host {
       live.tasks.delete(attempt);
     }
     for (const run of record.runs) if (!live.tasks.has(run.attempt)) this.start(live, run);
-    for (const notice of record.outbox) this.tell(live, notice);
+    const untold = new Set(record.outbox.map(({ n }) => n as number));
+    for (const n of live.telling) if (!untold.has(n)) live.telling.delete(n);
+    for (const word of record.outbox) this.tell(live, word);
   }
 
   /** A slot's time has come. */
@@ -350,11 +352,8 @@ export class Host {
   private tell(live: Resident, entry: ActorRecord["outbox"][number]): void {
     const n = entry["n"] as number;
     if (live.telling.has(n)) return;
-    live.telling.add(n);
-    const done = () => {
-      live.telling.delete(n);
-      this.enqueue(live, { event: { type: posted, n } });
-    };
+    live.telling.add(n); // until it is kept that it was told
+    const done = () => this.enqueue(live, { event: { type: posted, n } });
     // A notice that cannot be told is dropped: the condition says the same, and the log has both.
     this.ports.tell(live.key, entry).then(done, done);
   }
