@@ -4,7 +4,7 @@ import type { FaultData } from "#protocol/errors/fault.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
 import type { Difference } from "#protocol/messages/kustomization.ts";
 import type { ReleaseFacts } from "#protocol/messages/object.ts";
-import type { ActInput, ActOutcome, Composed, DriftStanding, Gone, KnownRelease, ReleaseStatus, StorageSeen, StoredRelease, TestHook } from "#protocol/messages/release.ts";
+import type { ActInput, ActOutcome, Composed, DriftStanding, Gone, KnownRelease, Offered, ReleaseStatus, StorageSeen, StoredRelease, TestHook } from "#protocol/messages/release.ts";
 import { parseActorRecord, type ActorRecord, type Run } from "#protocol/records/actor.ts";
 import { release, type ReleaseContext } from "./machine.ts";
 import { releaseStatus } from "./status.ts";
@@ -48,6 +48,11 @@ export class Bed {
   differences: Difference[] = [];
   standing: DriftStanding[] = [];
   known: KnownRelease = nothingKnown;
+  /** What sources of values hold, by their ids; and of the chart's, when it was stored and by which change. */
+  values?: Record<string, Offered> | undefined;
+  stored = { storedAt: "2026-01-01T00:00:00Z", traceparent: "" };
+  /** Of the values in the artifacts that were found; without it their digest is that of `composed`. */
+  configDigest?: (valuesFrom: NonNullable<ReleaseContext["valuesFrom"]>) => string;
   /** What each action has deleted, and whether it had been begun before. */
   gone?: Gone | undefined;
   resumed = false;
@@ -132,8 +137,8 @@ export class Bed {
       case "adopt": return null;
       case "applyChart": return { chart: "" };
       case "checkDependencies": return { awaits: [] };
-      case "findChart": return { artifact: { revision: `${this.composed.chartVersion}@sha256:1`, digest: this.composed.chartVersion, sizeBytes: 1, path: "p", storedAt: "" }, traceparent: "", ociDigest: "", known: this.known };
-      case "compose": return this.composed;
+      case "findChart": return { artifact: { revision: `${this.composed.chartVersion}@sha256:1`, digest: this.composed.chartVersion, sizeBytes: 1, path: "p", storedAt: this.stored.storedAt }, traceparent: this.stored.traceparent, ...(this.values && { values: this.values }), ociDigest: "", known: this.known };
+      case "compose": return this.wanted;
       case "inspect": return { ...(this.last && { last: this.last }), known: this.storage, storage: this.seen };
       case "act": return this.act(input as ActInput);
       case "compare": return { differences: this.differences, standing: this.standing };
@@ -147,6 +152,11 @@ export class Bed {
     const changes = this.differences.map(({ id }) => ({ id, action: "configured" as const }));
     this.differences = [];
     return { changes };
+  }
+
+  private get wanted(): Composed {
+    const { valuesFrom = {} } = this.context;
+    return this.configDigest ? { ...this.composed, configDigest: this.configDigest(valuesFrom) } : this.composed;
   }
 
   /** Of what stands in storage now. */
@@ -175,7 +185,7 @@ export class Bed {
   private make(act: ActInput): ActOutcome {
     const there = this.storage.find(({ version }) => version === act.version);
     if (there && there.intent !== act.intent) throw { code: "ReleaseChanged", subject: "shop" };
-    const source = act.to === undefined ? this.composed : (this.storage.find(({ version }) => version === act.to) as StoredRelease);
+    const source = act.to === undefined ? this.wanted : (this.storage.find(({ version }) => version === act.to) as StoredRelease);
     const pending = `pending-${act.action}` as ReleaseStatus;
     const { name, namespace } = this.now.place;
     const begun = there ?? this.write({

@@ -22,6 +22,8 @@ export type ReleaseContext = {
   /** Nothing is asked for it while its own actor sees the same one. Absent: it has to be looked at. */
   chartSeen?: ChartSeen | undefined;
   source: Artifact | null;
+  /** What the sources held that files of its values are read from, by their actor ids. Absent: none are. */
+  valuesFrom?: Record<string, Artifact> | undefined;
   ociDigest: string;
   traceparent: string;
   cluster?: string | undefined;
@@ -65,7 +67,7 @@ export type ReleaseContext = {
   /** What the condition Drifted says; absent: nothing differs. */
   driftSaid?: string | undefined;
   corrections: number;
-  /** Revision of the source that was last tried, and that the release was last made of. */
+  /** Revision of that source whose news were last tried, and that the release was last made of. */
   attempted: string;
   applied: string;
   observedGeneration: number;
@@ -85,7 +87,7 @@ export type ReleaseContext = {
 
 export type ReleaseEvent =
   | { type: "object"; facts: ReleaseFacts | null }
-  | { type: "artifact"; revision: string; digest: string }
+  | { type: "artifact"; revision: string; digest: string; path?: string | undefined }
   | { type: "look" }
   | { type: "drift" }
   | { type: "dependency" }
@@ -95,7 +97,7 @@ export type ReleaseEvent =
   | { type: "calm" };
 
 export const blank = {
-  facts: null, handling: "", handledAt: "", handledForceAt: "", handledResetAt: "", forced: false, resets: false, chart: "", source: null, ociDigest: "",
+  facts: null, handling: "", handledAt: "", handledForceAt: "", handledResetAt: "", forced: false, resets: false, chart: "", source: null, valuesFrom: undefined, ociDigest: "",
   traceparent: "", composed: null, takenOver: false, history: [], storageNamespace: "", conditions: [], counts: { failures: 0, installs: 0, upgrades: 0 },
   postRenderersDigest: "", commonMetadataDigest: "", inventory: [], intents: 0, done: [], compareAll: false, drifted: false, corrections: 0, attempted: "",
   applied: "", observedGeneration: -1, fault: null, failures: 0, stale: false,
@@ -121,9 +123,25 @@ export const mustCompareAll = (c: ReleaseContext, nowMs: number): boolean => c.b
 export const chartSeenBy = (c: ReleaseContext, nowMs: number): ChartSeen | undefined =>
   isLongAgo(c.chartSeen?.atMs, c.key, nowMs) || isRequested(c) ? undefined : c.chartSeen;
 
+/** Whether it was made of this artifact. Two sources may hold one of the same revision and digest: the path tells them apart. */
+export const isHeld = ({ source, valuesFrom = {} }: Pick<ReleaseContext, "source" | "valuesFrom">, { revision, digest, path }: Pick<Artifact, "revision" | "digest"> & { path?: string | undefined }): boolean =>
+  [source, ...Object.values(valuesFrom)].some((held) => held !== null && held.revision === revision && held.digest === digest && (path === undefined || held.path === path));
+
+/** The change a run is for: that of the artifact which is new, the latest stored where several are; else the one before. */
+function causeOf(c: ReleaseContext, { artifact, traceparent, values = {} }: ChartFound): Pick<ReleaseContext, "traceparent" | "attempted"> {
+  const [first, ...others] = [{ artifact, traceparent }, ...Object.values(values)].filter((each) => !isHeld(c, each.artifact));
+  if (!first) return { traceparent: c.traceparent, attempted: c.attempted };
+  const latest = others.reduce((a, b) => (Date.parse(b.artifact.storedAt) > Date.parse(a.artifact.storedAt) ? b : a), first);
+  return { traceparent: latest.traceparent, attempted: latest.artifact.revision };
+}
+
 /** What storage and status of before say, where this store has nothing of its own. */
-export function taken(c: ReleaseContext, { artifact, traceparent, ociDigest, cluster, user, blind, known }: ChartFound): Partial<ReleaseContext> {
-  const found = { source: artifact, traceparent, ociDigest, cluster, user, blind, ...(cluster !== c.cluster && { comparedMs: undefined }) };
+export function taken(c: ReleaseContext, chart: ChartFound): Partial<ReleaseContext> {
+  const { artifact, values, ociDigest, cluster, user, blind, known } = chart;
+  const found = {
+    ...causeOf(c, chart), source: artifact, valuesFrom: values && Object.fromEntries(Object.entries(values).map(([id, held]) => [id, held.artifact])),
+    ociDigest, cluster, user, blind, ...(cluster !== c.cluster && { comparedMs: undefined }),
+  };
   if (c.takenOver) return found;
   return {
     ...found,
@@ -146,7 +164,7 @@ export function attempting(c: ReleaseContext, composed: Composed): Partial<Relea
   const before = c.attempt;
   const isNew = before?.generation !== attempt.generation || before.revision !== attempt.revision || before.configDigest !== attempt.configDigest;
   return {
-    composed, attempt, attempted: c.source?.revision ?? "", storageNamespace: c.facts?.place.storageNamespace ?? "",
+    composed, attempt, storageNamespace: c.facts?.place.storageNamespace ?? "",
     ...((isNew || c.resets) && { counts: { failures: 0, installs: 0, upgrades: 0 } }),
     resets: false,
   };

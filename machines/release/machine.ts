@@ -23,7 +23,7 @@ import type {
   ActInput, ActOutcome, ChartApplied, ChartFound, Composed, CorrectOutcome, DriftOutcome, Inspected, ReleaseRemoved, ReleaseSnapshot, StorageSeen, StoredRelease,
 } from "#protocol/messages/release.ts";
 import type { Notice } from "#protocol/messages/notice.ts";
-import { attempting, blank, chartSeenBy, forgotten, isAsked, mustCompareAll, taken, type ReleaseContext, type ReleaseEvent } from "./context.ts";
+import { attempting, blank, chartSeenBy, forgotten, isAsked, isHeld, mustCompareAll, taken, type ReleaseContext, type ReleaseEvent } from "./context.ts";
 import { corrected, drifted, drifting, withStanding } from "./drifting.ts";
 import { lingers, suspected, suspectsDue, sweeping } from "./late.ts";
 import { afterAct, inSync, kept, movedBy, noticeOf, outcomeIn, uninstalled, type Recorded } from "./record.ts";
@@ -76,7 +76,7 @@ export const release = setup({
     exhausted: ({ context }) => context.stalledBy !== undefined,
     isInvalid: ({ context }) => context.facts?.invalid !== undefined,
     isSuspended: ({ context }) => context.facts?.suspended === true,
-    news: ({ context, event }) => event.type === "artifact" && event.digest + event.revision !== (context.source?.digest ?? "") + (context.source?.revision ?? ""),
+    news: ({ context, event }) => event.type === "artifact" && !isHeld(context, event),
     drifted: ({ context }) => context.drifted && watchesDrift(context),
     acts: isNext("act", "resume"),
     finishes: isNext("finish"),
@@ -172,10 +172,10 @@ export const release = setup({
         tests: { enabled: c.facts.test.enabled, count: countsTests(situation) },
       });
       const next = nextOf({ ...situation, standing, inspected, history, forced: c.forced, done: c.done });
-      enqueue.assign({ next, forced: false, history, storage: seenOf(inspected.storage, inspected.last, history[0]), ...(adopted && inspected.entries && { inventory: inspected.entries }), ...(adopted && { conditions: inSync({ ...c, history }).conditions ?? c.conditions, applied: c.attempted }) });
+      enqueue.assign({ next, forced: false, history, storage: seenOf(inspected.storage, inspected.last, history[0]), ...(adopted && inspected.entries && { inventory: inspected.entries }), ...(adopted && { conditions: inSync({ ...c, history }).conditions ?? c.conditions }) });
       if (next.do !== "resume") enqueue.assign({ act: undefined });
       if (next.do === "act" && next.forgets) enqueue.assign({ history: [] });
-      if (next.do === "finish") enqueue.assign(({ context }) => ({ ...inSync(context), history: kept(context), applied: context.attempted }));
+      if (next.do === "finish") enqueue.assign(({ context }) => ({ ...inSync(context), history: kept(context) }));
       if (next.do === "act" && next.step === "remediate") enqueue.assign(({ context }) => ({ history: truncated(context.history, keepsTested(situation)) }));
     }),
     /** Kept before anything is done: whoever does it, and however often, does the same. */
@@ -289,7 +289,6 @@ export const release = setup({
     },
     composing: {
       tags: busy,
-      entry: assign({ attempted: ({ context }) => context.source?.revision ?? "" }),
       invoke: {
         id: "compose", src: "compose", input: null,
         onError: { target: "failing", actions: "fail" },
@@ -353,7 +352,7 @@ export const release = setup({
       entry: [
         "endHandling",
         "tellDependents",
-        assign(({ context: c }) => ({ fault: null, failures: 0, observedGeneration: c.facts?.generation ?? -1 })),
+        assign(({ context: c }) => ({ fault: null, failures: 0, observedGeneration: c.facts?.generation ?? -1, ...(c.next?.do === "finish" && { applied: c.attempted }) })),
       ],
       always: [again, { guard: "drifted", target: "contested" }, { guard: "suspectsDue", target: "sweeping" }],
       after: { interval: { target: "adopting", actions: assign({ corrections: 0 }) } },

@@ -100,7 +100,7 @@ function released(c: ReleaseContext, action: "install" | "upgrade", { written, e
   const retries = factsOf(c)[action].retryMs !== undefined;
   return {
     context: {
-      ...shared, next: undefined, applied: c.attempted, ...(retries && { counts: { failures: 0, installs: 0, upgrades: 0 } }),
+      ...shared, next: undefined, ...(retries && { counts: { failures: 0, installs: 0, upgrades: 0 } }),
       conditions: withCondition(
         bare, { type: "Released", status: "True", reason: `${word}Succeeded`, message },
         ...(awaitsTests ? [{ type: "TestSuccess", status: "Unknown", reason: "AwaitingTests", message: `Helm release ${release} with chart ${chart} is awaiting tests` } as const] : []),

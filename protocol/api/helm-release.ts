@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { condition } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
-import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch } from "./kustomize.ts";
+import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch, sourcesOfFiles } from "./kustomize.ts";
 import { duration, freeForm, int64, localReference, requiredAllTheSame, stringMap, timestamp, validations } from "./schema.ts";
 
 const name = () => z.string().min(1).max(253);
@@ -154,10 +154,20 @@ const tests = z.object({
     .describe("Which tests are run; all when absent."),
 });
 
+// The sources, their namespace and the slash in valuesKey are this project's own; everything else here is Flux's. That a key of a
+// Secret or ConfigMap has no slash would be too costly a rule for the API server: services/worker/values-from.ts sees to it.
 const valuesReference = z.object({
-  kind: z.enum(["Secret", "ConfigMap"]).describe("Kind of the object."),
-  name: name().describe("Its name, in the same namespace."),
-  valuesKey: z.string().max(253).regex(new RegExp(String.raw`^[\-._a-zA-Z0-9]+$`)).optional().describe("Key of the values in it; `values.yaml` when absent."),
+  kind: z
+    .enum(["Secret", "ConfigMap", ...sourcesOfFiles])
+    .describe("Kind of the object: a Secret, a ConfigMap, or a source that holds the values as a file. Sources are not in Flux."),
+  name: name().describe("Its name, in the same namespace unless it is a source."),
+  namespace: namespaceName().optional().describe("Namespace of a source; this object's own when absent. Not in Flux."),
+  valuesKey: z
+    .string()
+    .max(253)
+    .regex(new RegExp(String.raw`^[\-._/a-zA-Z0-9]+$`))
+    .optional()
+    .describe("Key of the values in it; `values.yaml` when absent. Of a source, where it is needed: path of the file in the artifact."),
   targetPath: z
     .string()
     .max(250)
@@ -165,8 +175,13 @@ const valuesReference = z.object({
     .optional()
     .describe("Where the value goes, as in `helm --set`; when absent, it is YAML that is merged into the root."),
   literal: z.boolean().optional().describe("With `targetPath`: take the value as it is, as `helm --set-literal`."),
-  optional: z.boolean().optional().describe("Go on without it when it does not exist."),
-});
+  optional: z.boolean().optional().describe("Go on without it when it does not exist; of a source, also when it has no such file."),
+}).meta(validations(
+  { rule: "!has(self.namespace) || !(self.kind in ['Secret', 'ConfigMap'])", message: "Secrets and ConfigMaps are read from the object's own namespace" },
+  { rule: "has(self.valuesKey) || self.kind in ['Secret', 'ConfigMap']", message: "valuesKey must be set: the path of a file of the source" },
+));
+
+export type ValuesReference = z.output<typeof valuesReference>;
 
 const kustomizeRenderer = z.object({
   patches: z.array(patch).optional().describe("Changes to the rendered objects."),
@@ -200,7 +215,7 @@ const spec = z
     test: tests.optional().describe("How it is tested."),
     rollback: rollback.optional().describe("How it is rolled back."),
     uninstall: uninstall.optional().describe("How it is uninstalled."),
-    valuesFrom: z.array(valuesReference).optional().describe("Objects with values; a later one wins over an earlier."),
+    valuesFrom: z.array(valuesReference).optional().describe("Objects and files with values; a later one wins over an earlier."),
     values: freeForm().optional().describe("Values; they win over those of `valuesFrom`."),
     commonMetadata: commonMetadata.optional().describe("Labels and annotations every object gets."),
     postRenderers: z.array(z.object({ kustomize: kustomizeRenderer.optional().describe("Changes by Kustomize.") })).optional().describe("Changes to what the chart renders, in this order."),

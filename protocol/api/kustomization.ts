@@ -2,12 +2,12 @@
 import { z } from "zod";
 import { condition } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
-import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch } from "./kustomize.ts";
+import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch, sourcesOfFiles } from "./kustomize.ts";
 import { duration, freeForm, int64, localReference, stringMap, timestamp } from "./schema.ts";
 
 const sourceReference = z.object({
   apiVersion: z.string().optional().describe("Group and version of the source."),
-  kind: z.enum(["OCIRepository", "GitRepository", "Bucket", "ExternalArtifact"]).describe("Kind of the source."),
+  kind: z.enum(sourcesOfFiles).describe("Kind of the source."),
   name: z.string().describe("Name of the source."),
   namespace: z.string().optional().describe("Its namespace; this object's own when absent."),
 });

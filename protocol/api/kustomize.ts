@@ -2,6 +2,9 @@
 import { z } from "zod";
 import { freeForm, localReference, stringMap, validations } from "./schema.ts";
 
+/** The kinds of sources whose artifacts are files: manifests to build, values to release with. */
+export const sourcesOfFiles = ["OCIRepository", "GitRepository", "Bucket", "ExternalArtifact"] as const;
+
 /** Every part given must match. */
 export const objectSelector = z.object({
   group: z.string().optional().describe("API group."),

@@ -68,6 +68,8 @@ export const releaseFacts = z.object({
   ...common,
   /** Actor id of what the chart is read from: `ocirepository/apps/shop`, or the HelmChart that stands for `spec.chart`. */
   source: z.string(),
+  /** Actor ids of the sources that files of its values are read from. Absent: none are. */
+  madeFrom: z.array(z.string()).optional(),
   dependsOn: z.array(z.string()).optional(),
   inputs: z.string().optional(),
   /** Where the release is to lie. */

@@ -65,15 +65,18 @@ export type SnapshotAction = "install" | "upgrade" | "rollback" | "uninstall" | 
  */
 export type Gone = { place: ReleasePlace; objects: { id: string; v: string; hook?: true }[] };
 
+/** The artifact that a source holds, and the trace of the change that made it. */
+export type Offered = { artifact: Artifact; traceparent: string };
+
 /** What came of `spec.chart`: the HelmChart that stands for it, `namespace/name`; empty when there is none. */
 /** A HelmChart as it was when it last was as wanted. `wanted`: digest of that. */
 export type ChartSeen = { wanted: string; uid: string; generation: number; atMs: number };
 
 export type ChartApplied = { chart: string; seen?: ChartSeen; /** What was done to it, if anything, for an event of severity trace. */ done?: { reason: string; message: string } };
 
-export type ChartFound = {
-  artifact: Artifact;
-  traceparent: string;
+export type ChartFound = Offered & {
+  /** What the sources offer that files of values are read from, by their actor ids; one that may be missing is left out. */
+  values?: Record<string, Offered>;
   /** Digest of the OCI artifact that the chart came in; empty for charts of other sources. */
   ociDigest: string;
   /** On which cluster the release lies: the hub when absent. */

@@ -26,7 +26,7 @@ export type SourceRef = { kind?: string; name?: string; namespace?: string };
 
 export type FluxObject = {
   metadata: { name: string; namespace: string; generation?: number; annotations?: Record<string, string> };
-  spec?: { suspend?: boolean; sourceRef?: SourceRef; /** Of a release that refers to its chart. */ chartRef?: SourceRef; dependsOn?: unknown };
+  spec?: { suspend?: boolean; sourceRef?: SourceRef; /** Of a release that refers to its chart. */ chartRef?: SourceRef; valuesFrom?: (SourceRef & { optional?: boolean })[]; dependsOn?: unknown };
   status?: {
     observedGeneration?: number;
     lastHandledReconcileAt?: string;

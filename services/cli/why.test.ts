@@ -105,3 +105,33 @@ test("[CL30] what others wrote into a condition cannot steer the terminal", asyn
   const { out } = await why([unit("top", notReady("BuildFailed", "bad \u001b[2J thing"))]);
   assert.ok(!out.includes("\u001b"));
 });
+
+const release = (condition: Condition, valuesFrom: object[]): FluxObject => ({
+  metadata: { name: "shop", namespace: "apps", generation: 1 }, spec: { chartRef: { kind: "OCIRepository", name: "chart" }, valuesFrom: valuesFrom as never },
+  status: { observedGeneration: 1, conditions: [condition] },
+});
+async function whyRelease(one: FluxObject, sources: FluxObject[]) {
+  const shell = new FakeShell();
+  shell.objects = { HelmRelease: [one], GitRepository: sources, OCIRepository: [{ ...source(), metadata: { name: "chart", namespace: "apps", generation: 1 } }] };
+  const code = await main(["why", "helmrelease", "shop", "-n", "apps"], shell);
+  return { code, out: shell.stdout };
+}
+const file = (name: string, more: object = {}) => ({ kind: "GitRepository", name, valuesKey: "a.yaml", ...more });
+
+test("[CL30] a release names the source that a file of its values is missing with; one that may be missing is passed over", async () => {
+  const missing = notReady("ValuesError", "GitRepository/apps/fleet: could not find GitRepository 'apps/fleet'");
+  const { code, out } = await whyRelease(release(missing, [file("fleet"), file("fleet", { valuesKey: "b.yaml" }), file("none", { optional: true }), { kind: "Secret", name: "s" }]), []);
+  assert.equal(code, 1);
+  assert.match(out, /^HelmRelease\/apps\/shop is blocked: GitRepository\/apps\/fleet is missing\n/);
+  assert.match(out, /GitRepository\/apps\/fleet: create it, or correct spec\.valuesFrom/);
+  assert.doesNotMatch(out, /none|Secret/);
+  assert.equal((await whyRelease(release(ready, [file("none", { optional: true })]), [])).code, 0);
+});
+
+test("[CL30] a source of values that fails holds the release up though that is ready; a file that is missing is the release's own failure", async () => {
+  const { out } = await whyRelease(release(ready, [file("shop")]), [source(notReady("GitOperationFailed", "no answer"))]);
+  assert.match(out, /^HelmRelease\/apps\/shop is blocked: GitRepository\/apps\/shop fails\n/);
+  const own = await whyRelease(release(notReady("ValuesError", "GitRepository apps/shop, file a.yaml: there is no such file"), [file("shop")]), [source()]);
+  assert.match(own.out, /^HelmRelease\/apps\/shop fails\n/);
+  assert.match(own.out, /there is no such file/);
+});

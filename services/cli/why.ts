@@ -9,7 +9,8 @@ import { faults } from "#protocol/errors/fault.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { ObjectRef } from "#protocol/names/awaited.ts";
 import { dependencies } from "#services/worker/depends-on.ts";
-import { sourceRefOf, type FluxObject } from "./cluster.ts";
+import { isData } from "#services/worker/values-from.ts";
+import { sourceRefOf, type FluxObject, type SourceRef } from "./cluster.ts";
 import { readyOf } from "./view.ts";
 
 /** `waits`: for what is below it. All but `ready` hold up whoever depends on it. */
@@ -49,8 +50,9 @@ export async function explain(key: ActorKey, look: Look, above: readonly string[
   if (!unit) return { object, state: "missing", says: "there is no such object", todo: "create it, or correct who refers to it", because: [] };
   const verdict = verdictOf(unit);
   if (verdict.state === "suspended" || verdict.reason === "DependencyCycle") return { object, ...verdict, because: [] };
-  const because = [await sourceOf(unit, key, look), ...(verdict.reason === "DependencyNotReady" ? await dependenciesOf(unit, key, look, [...above, actorId(key)]) : [])].filter(isBlocked);
-  const isHeldUp = because.length > 0 && (verdict.state === "ready" || verdict.reason === "ArtifactFailed" || verdict.reason === "SourceNotReady");
+  const values = await valuesSourcesOf(unit, key, look);
+  const because = [await sourceOf(unit, key, look), ...values, ...(verdict.reason === "DependencyNotReady" ? await dependenciesOf(unit, key, look, [...above, actorId(key)]) : [])].filter(isBlocked);
+  const isHeldUp = because.length > 0 && (verdict.state === "ready" || verdict.reason === "ArtifactFailed" || verdict.reason === "SourceNotReady" || (verdict.reason === "ValuesError" && values.some(isBlocked)));
   const state = isHeldUp || verdict.reason === "DependencyNotReady" ? "waits" : verdict.state;
   const behind = verdict.state === "ready" && because.length === 0 ? await whyBehind(unit, key, look) : undefined;
   if (behind) return { object, ...verdict, state: "works", says: behind, because };
@@ -78,13 +80,25 @@ async function objectOf(ref: ObjectRef, look: Look): Promise<Finding> {
   return { object: name, state, reason: status, says: message, ...(since && { since }), todo: "look at the object and its events", because: [] };
 }
 
-async function sourceOf(unit: FluxObject, { namespace }: ActorKey, look: Look): Promise<Finding> {
+async function sourceOf(unit: FluxObject, key: ActorKey, look: Look): Promise<Finding> {
+  const { namespace } = key;
   const ref = sourceRefOf(unit);
   if (!ref) return { object: `source of ${namespace}/${unit.metadata.name}`, state: "unseen", says: "nobody has made its chart yet", todo: "does Flotilla run? flotilla workers", because: [] };
-  const { kind = "", name = "", namespace: at = namespace } = ref;
-  const object = `${kind}/${at}/${name}`;
-  const source = await look.source(kind, { kind: kind.toLowerCase(), namespace: at, name });
-  if (!source) return { object, state: "missing", says: "there is no such source", todo: "create it, or correct spec.sourceRef", because: [] };
+  return offeredBy(ref, key, look, "spec.sourceRef");
+}
+
+/** Of a release: those that files of its values are in, but for the ones that may be missing and are. */
+async function valuesSourcesOf({ spec }: FluxObject, key: ActorKey, look: Look): Promise<Finding[]> {
+  const references = (spec?.valuesFrom ?? []).filter((reference) => !isData(reference));
+  const found = await Promise.all(references.map(async (reference) => ({ ...(await offeredBy(reference, key, look, "spec.valuesFrom")), optional: reference.optional === true })));
+  const needed = found.flatMap(({ optional, ...finding }) => (optional && finding.state === "missing" ? [] : [finding]));
+  return [...new Map(needed.map((finding) => [finding.object, finding])).values()];
+}
+
+async function offeredBy({ kind = "", name = "", namespace: at }: SourceRef, { namespace }: ActorKey, look: Look, field: string): Promise<Finding> {
+  const object = `${kind}/${at ?? namespace}/${name}`;
+  const source = await look.source(kind, { kind: kind.toLowerCase(), namespace: at ?? namespace, name });
+  if (!source) return { object, state: "missing", says: "there is no such source", todo: `create it, or correct ${field}`, because: [] };
   const verdict = verdictOf(source);
   // A source that keeps what it has feeds its units; what is new does not come, and that is worth knowing.
   return { object, ...verdict, because: [] };

@@ -116,6 +116,11 @@ export class Renderer {
     }
   }
 
+  /** Its files, unpacked. @throws Fault ArtifactCorrupt; whatever `load` throws */
+  tree(artifact: ArtifactHandle): Promise<Tree> {
+    return this.trees.get(artifact);
+  }
+
   /** Directories in or below which files differ between two artifacts; the root is "". @throws Fault ArtifactCorrupt; whatever `load` throws */
   async changedDirectories(before: ArtifactHandle, after: ArtifactHandle): Promise<Set<string>> {
     const [old, now] = await Promise.all([this.trees.get(before), this.trees.get(after)]);

@@ -12,6 +12,7 @@ import { kustomization, type Kustomization } from "#protocol/api/kustomization.t
 import { dependencies, dependencyId, wrongDependency } from "./depends-on.ts";
 import { featureGates, type FeatureGates } from "./feature-gates.ts";
 import { blankReleaseFacts, ownFactsOf } from "./release-facts.ts";
+import { wrongValuesFrom } from "./values-from.ts";
 import { finalizerOf, kindOf } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { KustomizationFacts, ObjectFacts, ReleaseFacts, SourceFacts } from "#protocol/messages/object.ts";
@@ -162,7 +163,7 @@ function kustomizationFacts(object: Kustomization, shared: SourceFacts): Kustomi
 }
 
 function releaseFacts(object: HelmRelease, shared: SourceFacts, gates: FeatureGates): ReleaseFacts {
-  const wrong = wrongDependency("helmrelease", object.spec);
+  const wrong = wrongDependency("helmrelease", object.spec) ?? wrongValuesFrom(object.spec);
   if (wrong) throw new Fault("InvalidObject", `HelmRelease/${object.metadata.namespace}/${object.metadata.name}`, { detail: wrong });
   return { ...shared, ...ownFactsOf(object, gates), intervalMs: periodMs(object.spec.interval) };
 }

@@ -14,6 +14,8 @@ const rows = [
   { kind: "object", body: {}, type: undefined },
   { kind: "object", body: { facts: { uid: 7 } }, type: undefined },
   { kind: "artifact", body: { revision: "main@sha1:1", digest: "sha256:1" }, type: "artifact" },
+  { kind: "artifact", body: { revision: "main@sha1:1", digest: "sha256:1", path: "gitrepository/apps/shop/1.tar.gz" }, type: "artifact" },
+  { kind: "artifact", body: { revision: "main@sha1:1", digest: "sha256:1", path: 7 }, type: undefined },
   { kind: "artifact", body: { revision: "" }, type: undefined },
   { kind: "look", body: "whatever", type: "look" },
 ] as const;

@@ -5,7 +5,7 @@ import { kustomizationFacts, releaseFacts, sourceFacts } from "#protocol/message
 import type { ActorKey } from "#protocol/names/actor.ts";
 import type { HintKind } from "#protocol/names/subject.ts";
 
-const artifactHint = z.object({ revision: z.string().min(1), digest: z.string().min(1) });
+const artifactHint = z.object({ revision: z.string().min(1), digest: z.string().min(1), path: z.string().optional() });
 
 const factsIn = (kind: string) => (kind === "kustomization" ? kustomizationFacts : kind === "helmrelease" ? releaseFacts : sourceFacts);
 

@@ -42,3 +42,19 @@ test("[HR15] dependsOn names releases, and with a kind Kustomizations or any obj
   const { dependsOn } = factsWith({ dependsOn: [{ name: "first" }, { apiVersion: "kustomize.toolkit.fluxcd.io/v1", kind: "Kustomization", name: "infra", namespace: "flux-system" }] });
   assert.deepEqual(dependsOn, ["helmrelease/apps/first", "kustomization/flux-system/infra"]);
 });
+
+test("[HR18] files of values name their sources, each once; Secrets and ConfigMaps are told with the object", () => {
+  const fleet = { kind: "GitRepository", name: "fleet", valuesKey: "a.yaml" };
+  const { madeFrom, invalid } = factsWith({ valuesFrom: [fleet, { ...fleet, valuesKey: "b/c.yaml" }, { kind: "Secret", name: "s" }, { ...fleet, kind: "Bucket", namespace: "shared" }] });
+  assert.deepEqual([madeFrom, invalid], [["gitrepository/apps/fleet", "bucket/shared/fleet"], undefined]);
+  assert.equal(factsWith({ valuesFrom: [{ kind: "ConfigMap", name: "s" }] }).madeFrom, undefined);
+});
+
+for (const [kind, valuesKey, says] of [
+  ["GitRepository", undefined, "needed with a source"], ["GitRepository", "/a.yaml", "absolute path"], ["GitRepository", "a/../../b.yaml", "leads out"], ["Secret", "a/b.yaml", "no key of a Secret"],
+] as const)
+  test(`[HR18] valuesKey ${valuesKey} of a ${kind} makes the object invalid`, () => {
+    const { invalid } = factsWith({ valuesFrom: [{ kind: "ConfigMap", name: "s" }, { kind, name: "fleet", valuesKey }] });
+    assert.equal(invalid?.code, "InvalidObject");
+    assert.match(invalid?.detail ?? "", new RegExp(`^spec\\.valuesFrom\\[1\\]\\.valuesKey: .*${says}`));
+  });

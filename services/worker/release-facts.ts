@@ -6,8 +6,10 @@ import { parseDuration } from "#protocol/api/duration.ts";
 import { helmChart } from "#protocol/api/helm-chart.ts";
 import type { HelmRelease } from "#protocol/api/helm-release.ts";
 import type { OnFailure, ReleaseFacts } from "#protocol/messages/object.ts";
+import { actorId } from "#protocol/names/actor.ts";
 import type { FeatureGates } from "./feature-gates.ts";
 import { dependencies, dependencyId } from "./depends-on.ts";
+import { valuesSources } from "./values-from.ts";
 
 const defaultTimeoutMs = 300_000;
 const defaultRetryMs = 300_000;
@@ -22,9 +24,11 @@ export function ownFactsOf({ metadata, spec }: HelmRelease, { DefaultToRetryOnFa
   const forceAt = metadata.annotations?.[annotations.forceAt];
   const resetAt = metadata.annotations?.[annotations.resetAt];
   const { remediation } = spec.upgrade ?? {};
+  const madeFrom = valuesSources(metadata, spec).map(actorId);
   return {
     timeoutMs,
     source: sourceOf(metadata, spec),
+    ...(madeFrom.length > 0 && { madeFrom }),
     ...(dependsOn.length > 0 && { dependsOn }),
     place: releasePlace(metadata, spec, (text) => hash("sha256", text)),
     ...(forceAt && { forceAt }), ...(resetAt && { resetAt }),

@@ -33,7 +33,7 @@ export type WorkerOptions = {
   /** By kind of actor. */
   sources?: SourcePorts["kinds"];
   artifacts: ArtifactPorts;
-  renderer: Pick<Renderer, "render" | "changedDirectories">;
+  renderer: Pick<Renderer, "render" | "changedDirectories" | "tree">;
   cel: KustomizationPorts["cel"];
   helm: HelmPort;
   /** What edits files and renders messages. */

@@ -4,6 +4,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import type { RenderedObject } from "#services/render/objects.ts";
 import type { ArtifactHandle } from "#services/render/tree-cache.ts";
 import type { Renderer } from "#services/render/render.ts";
+import { Tree as Files } from "#services/render/tree.ts";
 import type { FetchedSource, SourceCall, SourceKind } from "#services/sources/define.ts";
 import type { WorkerOptions } from "#services/worker/worker-options.ts";
 import { repository } from "./objects.ts";
@@ -45,13 +46,15 @@ export class Upstream {
   }
 
   /** @param delay how long a build takes, or a throw */
-  renderer(namespace: string, delay: () => Promise<void>): Pick<Renderer, "render" | "changedDirectories"> {
+  renderer(namespace: string, delay: () => Promise<void>): Pick<Renderer, "render" | "changedDirectories" | "tree"> {
     const indexOf = async ({ load }: ArtifactHandle) => Number(new TextDecoder().decode(await load()).slice("commit ".length));
     return {
       changedDirectories: async (...artifacts) => {
         const [before, after] = await Promise.all(artifacts.map(async (each) => this.commits[await indexOf(each)] ?? {}));
         return new Set(Object.keys({ ...before, ...after }).filter((path) => JSON.stringify(before?.[path]) !== JSON.stringify(after?.[path])));
       },
+      // As files of values: one in each directory.
+      tree: async (artifact) => new Files(Object.entries(this.commits[await indexOf(artifact)] ?? {}).map(([path, values]) => [`${path}/values.yaml`, new TextEncoder().encode(JSON.stringify(values))])),
       render: async ({ artifact, path, previous }, signal) => {
         signal.throwIfAborted();
         const index = await indexOf(artifact);

@@ -7,7 +7,7 @@ import type { ReleaseDocument } from "#services/release/document.ts";
 import type { KubeObject } from "#services/render/objects.ts";
 import type { ChartFacts, PackageRequest, PostRender, StoredDocument } from "#services/render/helm/types.ts";
 import { createsNamespace, definitionPolicy } from "#services/worker/effects/release-actions.ts";
-import { valuesOf } from "#services/worker/effects/release-values.ts";
+import { composedValues } from "#services/worker/effects/release-values.ts";
 import type { Cluster } from "../cluster.ts";
 import type { Call } from "../command.ts";
 import { Failure, Misuse } from "../failure.ts";
@@ -50,7 +50,7 @@ export async function buildRelease(call: Call, cluster: Cluster | undefined, sig
   try {
     const { helm } = builder;
     const { tgz, facts, version } = await chartOf(call, origin, release, { helm, cluster, signal });
-    const values = await helm.composeValues(await valuesOf(cluster ? spec : { ...spec, valuesFrom: [] }, origin.namespace, async (ref) => cluster?.data(ref)), signal);
+    const values = await composedValues(helm, cluster ? spec : { ...spec, valuesFrom: [] }, origin, { data: async (ref) => cluster?.data(ref), files: () => Promise.reject(new Failure("values out of files of sources cannot be built on this machine yet")) }, signal);
     const { document, objects } = await helm.render({
       chart: { digest: `sha256:${hash("sha256", tgz)}`, load: () => Promise.resolve(tgz) }, chartVersion: version, values, release: { name: place.name, namespace: place.namespace, ...revision },
       ...(await told(call, cluster)), skipSchemaValidation: spec[action]?.disableSchemaValidation, postRender: changesIn(origin, spec),

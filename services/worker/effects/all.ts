@@ -50,7 +50,7 @@ export function effectsOf({ options, kinds, hub, hubObjects, cell, host, places,
       epochOf: (key) => cell.epochOf(key), stamps: options.stampEpochs === true,
     }),
     release: releaseEffects({
-      hub: hubObjects, held, recordOf, dependencies, clock, epochOf: (key) => cell.epochOf(key), artifacts, helm: options.helm, cel, cluster: hub.cluster, tenancy, kindOf: kindName,
+      hub: hubObjects, held, recordOf, dependencies, clock, epochOf: (key) => cell.epochOf(key), artifacts, renderer, helm: options.helm, cel, cluster: hub.cluster, tenancy, kindOf: kindName,
     }),
     generator: generatorEffects({ hub: hubObjects, artifacts, held, tenancy, clock, artifactUrl: (path) => options.artifactUrl(path), guard }),
     image: imageEffects({

@@ -1,5 +1,5 @@
 /** What the release chart asks for: find the chart, compose, look at storage, let Helm act, compare, remove. */
-import { isAccountName, accountOf, mayRefer, type Tenancy } from "#machines/rules/tenancy.ts";
+import { isAccountName, accountOf, type Tenancy } from "#machines/rules/tenancy.ts";
 import { trackedVersion } from "#machines/rules/chart-version.ts";
 import { storagePlace } from "#machines/rules/release-storage.ts";
 import type { ReleaseContext } from "#machines/release/machine.ts";
@@ -9,7 +9,7 @@ import { kindOf as registered } from "#protocol/api/registry.ts";
 import { Fault, isPassing } from "#protocol/errors/fault.ts";
 import type { DependencyOutcome } from "#protocol/messages/kustomization.ts";
 import type { SourceFacts } from "#protocol/messages/object.ts";
-import type { ActInput, ActOutcome, ChartFound, Composed, CorrectOutcome, DriftOutcome, Inspected, ReleasePlace, ReleaseRemoved } from "#protocol/messages/release.ts";
+import type { ActInput, ActOutcome, ChartFound, Composed, CorrectOutcome, DriftOutcome, Inspected, Offered, ReleasePlace, ReleaseRemoved } from "#protocol/messages/release.ts";
 import type { Artifact } from "#protocol/messages/source.ts";
 import { parseActorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
 import type { ActorRecord } from "#protocol/records/actor.ts";
@@ -24,7 +24,8 @@ import { uninstall } from "#services/release/uninstall.ts";
 import { unlock } from "#services/release/unlock.ts";
 import type { Cel } from "#services/render/cel.ts";
 import type { ChartFacts, ChartHandle, ComposedValues, Helm, PostRender, ReleaseDocument } from "#services/render/helm/types.ts";
-import type { ArtifactStore } from "#services/store/artifacts.ts";
+import type { Renderer } from "#services/render/render.ts";
+import { handleOf, type ArtifactStore } from "#services/store/artifacts.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { ClusterPort, Target } from "../cluster-port.ts";
 import { declared, type RawObject } from "../facts.ts";
@@ -38,7 +39,8 @@ import { applyChart, deleteChart, isStanding } from "./release-chart.ts";
 import { capabilitiesOf, lookupIn } from "./release-cluster.ts";
 import { knownIn } from "./release-known.ts";
 import { leftBy, ReleaseStorage } from "./release-storage.ts";
-import { valuesOf } from "./release-values.ts";
+import { filesFor, offersTo } from "./release-sources.ts";
+import { composedValues } from "./release-values.ts";
 import { targetOf } from "./target.ts";
 import { listed } from "./unit-object.ts";
 
@@ -48,12 +50,13 @@ export type HelmPort = Pick<Helm, "loadChart" | "composeValues" | "render" | "di
 export type ReleasePorts = {
   hub: HubObjects;
   /** The artifact a source holds now, and the trace of its change. */
-  held(source: ActorKey): Promise<{ artifact: Artifact; traceparent: string } | "no artifact" | "no source">;
+  held(source: ActorKey): Promise<Offered | "no artifact" | "no source">;
   /** Of any actor, wherever it is hosted. */
   recordOf(key: ActorKey): Promise<ActorRecord | undefined>;
   dependencies(call: EffectCall): Promise<DependencyOutcome>;
   epochOf(unit: ActorKey): number;
   artifacts: Pick<ArtifactStore, "get">;
+  renderer: Pick<Renderer, "tree">;
   helm: HelmPort;
   cel: Pick<Cel, "compile" | "evaluate" | "evaluateAll">;
   cluster: ClusterPort;
@@ -65,15 +68,13 @@ export type ReleasePorts = {
 type Spec = ReturnType<typeof helmRelease.parse>["spec"];
 
 export function releaseEffects(ports: ReleasePorts): Effects {
-  const { hub, helm, cluster, tenancy, kindOf } = ports;
+  const { hub, helm, cluster, tenancy } = ports;
   const storage = new ReleaseStorage(ports);
 
   const contextOf = ({ context }: EffectCall) => context as unknown as ReleaseContext;
   const specOf = (live: RawObject): Spec => helmRelease.parse(declared(live)).spec;
   const needSpec = async (key: ActorKey) => specOf(await hub.need(key));
   const targetFor = (call: EffectCall, spec: Spec): Target => targetOf(call.key, spec, tenancy, contextOf(call).facts?.timeoutMs ?? 300_000);
-
-  const chartOf = ({ path, digest }: Artifact): ChartHandle => ({ digest, load: () => ports.artifacts.get(path, { digest }) });
 
   /** What its own actor saw last of a source. */
   async function seenOf(id: string): Promise<SourceFacts | undefined> {
@@ -105,10 +106,10 @@ export function releaseEffects(ports: ReleasePorts): Effects {
   /** Chart and values as they are to be released. */
   async function composition(call: EffectCall, spec: Spec): Promise<{ composed: Composed; values: ComposedValues; chart: ChartHandle; facts: ChartFacts }> {
     const source = sourceOf(call);
-    const chart = chartOf(source);
+    const chart = handleOf(ports.artifacts, source);
     const [facts, values, digests] = await Promise.all([
       helm.loadChart(chart, call.signal),
-      valuesOf(spec, call.key.namespace, (ref) => hub.data(ref)).then((request) => helm.composeValues(request, call.signal)),
+      composedValues(helm, spec, call.key, { data: (ref) => hub.data(ref), files: filesFor(call.key, contextOf(call), ports) }, call.signal),
       // Most have neither.
       spec.postRenderers || spec.commonMetadata ? helm.digestSpec(changesIn(spec), call.signal) : { postRenderersDigest: "", commonMetadataDigest: "" },
     ]);
@@ -280,18 +281,12 @@ export function releaseEffects(ports: ReleasePorts): Effects {
       const context = contextOf(call);
       const live = await hub.need(call.key);
       const spec = specOf(live);
-      const source = parseActorId(context.facts?.source ?? "");
-      const name = shown(kindOf(source.kind), source);
-      if (!mayRefer(call.key, source.namespace, tenancy))
-        throw new Fault("AccessDenied", shown("HelmRelease", call.key), { detail: `can't access '${name}', cross-namespace references have been blocked` });
-      const found = await ports.held(source);
-      if (found === "no source") throw new Fault("SourceMissing", name, { detail: `could not get Source object: ${name} not found` });
-      if (found === "no artifact") throw new Fault("ArtifactMissing", name, { detail: `${kindOf(source.kind)} '${source.namespace}/${source.name}' is not ready: does not have an artifact` });
+      const { chart: found, values } = await offersTo(call.key, spec, parseActorId(context.facts?.source ?? ""), ports);
       const known = knownIn(live);
       const target = targetFor(call, spec);
       const { cluster: where, blind } = await cluster.reach(call.key, target, isWatched(context) ? (context.takenOver ? context.inventory : listed(live)) : [], storagePlace(context.facts?.place ?? placeNow(context)));
       const ociDigest = isTracked(context.facts?.source ?? "", found.artifact) ? digestIn(found.artifact.revision) : "";
-      return { ...found, ociDigest, known, ...(where && { cluster: where }), ...(target.user && { user: target.user }), ...(blind && { blind }) };
+      return { ...found, ...(values && { values }), ociDigest, known, ...(where && { cluster: where }), ...(target.user && { user: target.user }), ...(blind && { blind }) };
     },
 
     async compose(call): Promise<Composed> {
