@@ -15,6 +15,7 @@ import { createDiscovery } from "#services/cluster/discovery.ts";
 import { getData, type DataObject, type DataRef } from "#services/cluster/objects.ts";
 import type { ReleaseDocument } from "#services/release/document.ts";
 import type { Capabilities, Lookup } from "#services/render/helm/types.ts";
+import { isData } from "#services/worker/values-from.ts";
 import { printable } from "#services/telemetry/waterfall/format.ts";
 import { Failure } from "./failure.ts";
 import type { NextRevision } from "./local/foresee-release.ts";
@@ -49,6 +50,9 @@ export function sourceRefOf({ spec, status }: FluxObject): SourceRef | undefined
   const [namespace = "", name = ""] = (status?.helmChart ?? "").split("/");
   return spec?.sourceRef ?? spec?.chartRef ?? (name ? { kind: helmChart.kind, namespace, name } : undefined);
 }
+
+/** The sources that files of a release's values are in, as often as they are named. */
+export const valuesSourcesIn = ({ spec }: FluxObject): (SourceRef & { optional?: boolean })[] => (spec?.valuesFrom ?? []).filter((reference) => !isData(reference));
 
 export type ObjectName = { namespace: string; name: string };
 

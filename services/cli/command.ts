@@ -55,6 +55,7 @@ export type OptionValues = {
   root?: string;
   kustomizationFile?: string;
   helmreleaseFile?: string;
+  valuesRoot?: string;
   kubeVersion?: string;
   apiVersions?: string;
   dryRun?: boolean;

@@ -304,6 +304,20 @@ test("[CL7] --with-source reconciles the source first", async () => {
   assert.equal(code, 0);
 });
 
+test("[CL7] --with-source of a release: its chart, then each source of its values that is there and is reconciled here", async () => {
+  const file = (kind: string, name: string, more: object = {}) => ({ kind, name, ...more });
+  const { code, shell } = await run("reconcile hr shop -n apps --with-source".split(" "), (shell) => {
+    const spec = { chartRef: { kind: "OCIRepository", name: "chart" }, valuesFrom: [file("GitRepository", "fleet"), file("Secret", "s"), file("GitRepository", "fleet"), file("ExternalArtifact", "e"), file("Bucket", "b", { namespace: "shared" }), file("Bucket", "none", { optional: true })] };
+    shell.objects["HelmRelease"] = [object("apps", "shop", { spec })];
+    shell.objects["OCIRepository"] = [object("apps", "chart")];
+    shell.objects["GitRepository"] = [object("apps", "fleet")];
+    shell.objects["Bucket"] = [object("shared", "b")];
+    shell.controller = handles({ ...ready("True", "done"), artifact: { revision } });
+  });
+  assert.equal(code, 0, shell.stderr);
+  assert.deepEqual(shell.patches.map(({ kind, namespace, name }) => `${kind}/${namespace}/${name}`), ["OCIRepository/apps/chart", "GitRepository/apps/fleet", "Bucket/shared/b", "HelmRelease/apps/shop"]);
+});
+
 test("[HR9] --force and --reset of a release ask together with the request, in its words", async () => {
   const { code, shell } = await run("reconcile hr shop -n apps --force --reset".split(" "), (shell) => {
     shell.objects["HelmRelease"] = [object("apps", "shop", { status: { ...ready("True", "before"), lastHandledReconcileAt: "before" } })];

@@ -102,7 +102,10 @@ const local: Option[] = [
   { flags: "--no-strict-substitute", help: "such a variable is empty text" },
 ];
 
-const chart: Option[] = [{ flags: "--helmrelease-file <file>", help: "the HelmRelease, in place of the cluster's" }];
+const chart: Option[] = [
+  { flags: "--helmrelease-file <file>", help: "the HelmRelease, in place of the cluster's" },
+  { flags: "--values-root <dir>", help: "directory that stands for the source of valuesFrom's files; KIND/NAME=DIR with commas between for several (default: --root for files beside the chart, else what the sources in the cluster offer)" },
+];
 
 const server: Option[] = [
   {
@@ -254,7 +257,7 @@ export const commands: Command[] = [
       "Kind: kustomization, helmrelease. What Secrets hold is masked. With --kustomization-file and --dry-run no cluster is asked:\n" +
       "variables of substituteFrom count as absent, and what is encrypted stays so. A helmrelease is built from the chart in --path,\n" +
       "a directory or a .tgz, or from the one that its source in the cluster offers: CustomResourceDefinitions, objects, then hooks.\n" +
-      "Without a cluster valuesFrom counts as absent, and lookup finds nothing.",
+      "Without a cluster valuesFrom counts as absent, but for files of --values-root, and lookup finds nothing.",
     examples: [
       "flotilla build kustomization podinfo -n apps --path ./apps/podinfo",
       "flotilla build kustomization podinfo --path ./apps/podinfo --kustomization-file podinfo.yaml --dry-run",
@@ -285,6 +288,7 @@ export const commands: Command[] = [
       "flotilla diff kustomization podinfo -n apps --path ./apps/podinfo",
       "flotilla diff kustomization podinfo -n apps --path ./apps/podinfo --json",
       "flotilla diff helmrelease podinfo -n apps --path ./charts/podinfo",
+      "flotilla diff helmrelease podinfo -n apps --values-root .",
     ],
     options: [...local, ...chart, ...cluster, ...always],
     load: async () => (await import("./commands/diff.ts")).diff,

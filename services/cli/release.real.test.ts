@@ -39,8 +39,9 @@ const release = (spec: object = {}, status: object = {}) => ({
   spec: { interval: "1m", chart: { spec: { chart: "./chart", sourceRef: { kind: "GitRepository", name: "shop" } } }, ...spec }, status,
 });
 
-async function run(argv: string[], object: object | undefined, path = join(root, "chart")) {
+async function run(argv: string[], object: object | undefined, path = join(root, "chart"), sources: object[] = []) {
   const shell = new FakeShell();
+  shell.objects["GitRepository"] = sources as FluxObject[];
   shell.objects["HelmRelease"] = object ? [object as FluxObject] : [];
   shell.data["Secret/apps/words"] = { data: { "values.yaml": new TextEncoder().encode("word: hunter2\n") } } as never;
   shell.openBuilder = () => Promise.resolve(openBuilder());
@@ -90,10 +91,63 @@ for (const { what, object, path, argv, says } of [
     assert.match(shell.stderr, says);
   });
 
+const sourceOf = (name: string) => ({ kind: "GitRepository", name });
+const file = (name: string, valuesKey: string, more: object = {}) => ({ ...sourceOf(name), valuesKey, ...more });
+const mapIn = (objects: { kind: string; data?: object }[]) => objects.find(({ kind }) => kind === "ConfigMap")?.data as { size: string; word: string } | undefined;
+
+test("[CL43] files of values beside the chart are read from this machine, also without a cluster; another source's directory is named", async () => {
+  files({ "fleet/words.yaml": "word: fleet\n", "fleet/.sourceignore": "secret.yaml\n", "fleet/secret.yaml": "word: ignored\n" });
+  const beside = await run(["--json"], release({ valuesFrom: [file("shop", "prod.yaml")] }));
+  assert.equal(beside.code, 0, beside.shell.stderr);
+  assert.equal(mapIn(beside.objects())?.size, "3");
+  const both = release({ valuesFrom: [file("shop", "prod.yaml"), file("fleet", "words.yaml"), file("fleet", "secret.yaml", { optional: true })] });
+  const { code, shell, objects } = await run(["--json", "--values-root", `GitRepository/fleet=${join(root, "fleet")}`], both);
+  assert.equal(code, 0, shell.stderr);
+  assert.deepEqual([mapIn(objects())?.size, mapIn(objects())?.word], ["3", "is fleet"]);
+
+  const path = join(root, "with-values.yaml");
+  writeFileSync(path, JSON.stringify({ ...release({ chart: undefined, chartRef: { kind: "OCIRepository", name: "web" }, valuesFrom: [file("fleet", "words.yaml"), file("other", "a.yaml"), { kind: "Secret", name: "words" }] }) }));
+  const alone = await run(["--json", "--dry-run", "--helmrelease-file", path, "--values-root", `gitrepository/apps/fleet=${join(root, "fleet")}`], undefined);
+  assert.equal(alone.code, 0, alone.shell.stderr);
+  assert.equal(mapIn(alone.objects())?.word, "is fleet");
+  assert.deepEqual(alone.shell.opened, []);
+  assert.match(alone.shell.stderr, /the values of GitRepository\/other \(a\.yaml\), Secret\/words count as absent/);
+});
+
+for (const { what, valuesFrom, argv = [], says } of [
+  { what: "a file that is not in the directory", valuesFrom: [file("shop", "none.yaml")], says: /GitRepository apps\/shop, file none\.yaml: there is no such file in \// },
+  { what: "a directory for no source", valuesFrom: [], argv: ["--values-root", "."], says: /no entry of spec\.valuesFrom is a file of a source/ },
+  { what: "a directory for another source", valuesFrom: [file("fleet", "a")], argv: ["--values-root", "Bucket/fleet=."], says: /no entry of spec\.valuesFrom is a file of Bucket\/fleet/ },
+  { what: "one directory for several sources", valuesFrom: [file("a", "a"), file("b", "b")], argv: ["--values-root", "."], says: /say which one it is for, as KIND\/NAME=DIR: GitRepository\/a, GitRepository\/b/ },
+  { what: "no directory", valuesFrom: [file("a", "a")], argv: ["--values-root", "/none"], says: /--values-root: no directory \/none/ },
+  { what: "a source that is not in the cluster", valuesFrom: [file("none", "a")], says: /could not find GitRepository 'apps\/none'/ },
+  { what: "a path that leads out", valuesFrom: [file("shop", "../a")], says: /spec\.valuesFrom\[0\]\.valuesKey: \.\.\/a leads out of the artifact/ },
+] as { what: string; valuesFrom: object[]; argv?: string[]; says: RegExp }[])
+  test(`[CL43] ${what}: ${says.source}`, async () => {
+    const { code, shell } = await run(argv, release({ valuesFrom }));
+    assert.notEqual(code, 0);
+    assert.match(shell.stderr, says);
+  });
+
+test("[CL43] otherwise files are read from what their source in the cluster offers, once each", async () => {
+  const source = await offered("GitRepository", "charts", { revision: "main@sha1:4c1d" });
+  downloads = 0;
+  const found = await run(["--json"], release({ valuesFrom: [file("charts", "web/values.yaml"), file("charts", "web/more.yaml", { optional: true }), { kind: "Secret", name: "words" }] }), undefined, [source]);
+  assert.equal(found.code, 0, found.shell.stderr);
+  assert.equal(mapIn(found.objects())?.word, "is *****");
+  assert.equal(downloads, 1);
+  const wrong = await run([], release({ valuesFrom: [file("charts", "none.yaml")] }), undefined, [await offered("GitRepository", "charts", { revision: "main@sha1:4c1d" })]);
+  assert.match(wrong.shell.stderr, /GitRepository apps\/charts, file none\.yaml: there is no such file in main@sha1:4c1d/);
+  const away = await run([], release({ valuesFrom: [file("charts", "a")] }), undefined, [await offered("GitRepository", "charts", { url: "http://127.0.0.1:1/a.tar.gz" })]);
+  assert.match(away.shell.stderr, /the artifact of GitRepository\/apps\/charts cannot be fetched .* give its files with --values-root/);
+});
+
+let downloads = 0;
+
 /** A source with the chart, as a worker publishes it. */
 async function offered(kind: string, name: string, { revision = "1.0.0", digest, url }: { revision?: string; digest?: string; url?: string } = {}) {
   const tgz = Buffer.from(await pack(["Chart.yaml", "values.yaml", "templates/a.yaml"].map((path) => ({ name: `web/${path}`, content: readFileSync(join(root, "chart", path), "utf8") }))));
-  const gateway = createServer((_, response) => void response.end(tgz));
+  const gateway = createServer((_, response) => { downloads++; response.end(tgz); });
   await new Promise<void>((listening) => gateway.listen(0, "127.0.0.1", listening));
   after(() => gateway.close());
   const artifact = {

@@ -9,8 +9,7 @@ import { faults } from "#protocol/errors/fault.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import type { ObjectRef } from "#protocol/names/awaited.ts";
 import { dependencies } from "#services/worker/depends-on.ts";
-import { isData } from "#services/worker/values-from.ts";
-import { sourceRefOf, type FluxObject, type SourceRef } from "./cluster.ts";
+import { sourceRefOf, valuesSourcesIn, type FluxObject, type SourceRef } from "./cluster.ts";
 import { readyOf } from "./view.ts";
 
 /** `waits`: for what is below it. All but `ready` hold up whoever depends on it. */
@@ -88,9 +87,8 @@ async function sourceOf(unit: FluxObject, key: ActorKey, look: Look): Promise<Fi
 }
 
 /** Of a release: those that files of its values are in, but for the ones that may be missing and are. */
-async function valuesSourcesOf({ spec }: FluxObject, key: ActorKey, look: Look): Promise<Finding[]> {
-  const references = (spec?.valuesFrom ?? []).filter((reference) => !isData(reference));
-  const found = await Promise.all(references.map(async (reference) => ({ ...(await offeredBy(reference, key, look, "spec.valuesFrom")), optional: reference.optional === true })));
+async function valuesSourcesOf(unit: FluxObject, key: ActorKey, look: Look): Promise<Finding[]> {
+  const found = await Promise.all(valuesSourcesIn(unit).map(async (reference) => ({ ...(await offeredBy(reference, key, look, "spec.valuesFrom")), optional: reference.optional === true })));
   const needed = found.flatMap(({ optional, ...finding }) => (optional && finding.state === "missing" ? [] : [finding]));
   return [...new Map(needed.map((finding) => [finding.object, finding])).values()];
 }

@@ -1,11 +1,13 @@
 /** Values of a release out of files in Git, beside the chart's own repository, on one `flotilla up`. */
 import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { eventually } from "../../deploy/local/eventually.ts";
 import type { Commit } from "../../deploy/local/git-commit.ts";
 import type { ActorView } from "#protocol/messages/fleet.ts";
 import type { StoredSpan } from "#protocol/trace/span.ts";
-import { ownCluster } from "../kit/cluster.ts";
+import { ownCluster, scratchFolder } from "../kit/cluster.ts";
 import { runCommand } from "./flotilla.ts";
 import type { KubeObject } from "./kube.ts";
 import { chartFiles, configMap, file } from "./objects.ts";
@@ -154,4 +156,19 @@ test("[HR18] the place in the list decides, and what is optional may be missing:
   await t.ready("GitRepository", "none");
   await t.reconciled("HelmRelease", "shop");
   assert.equal(await wordOf(t), "local");
+});
+
+test("[CL43] diff reads the files that the cluster's source offers, or those of a directory that stands for it", async () => {
+  const t = await tenant();
+  await fleet(t);
+  await ready(t, "1 deployed");
+  const diff = (...args: string[]) => runCommand(["diff", "helmrelease", "shop", "-n", t.namespace, "--kubeconfig", system.kubeconfig, ...args]);
+  const same = await diff(); // the chart itself says which revision it is
+  assert.match(same.stdout, /settings changed\n\s+\/data\/revision: "1" → "2"\n$/, same.stderr);
+  const here = scratchFolder();
+  await mkdir(join(here, "prod"));
+  await writeFile(join(here, "prod/shop.yaml"), "said: local\n");
+  const other = await diff("--values-root", here);
+  assert.equal(other.code, 1, other.stderr);
+  assert.match(other.stdout, /\/data\/said: "one" → "local"/);
 });

@@ -1,5 +1,5 @@
 import { annotations } from "#protocol/api/annotations.ts";
-import { sourceRefOf, type Cluster, type FluxObject, type ObjectName } from "../cluster.ts";
+import { sourceRefOf, valuesSourcesIn, type Cluster, type FluxObject, type ObjectName } from "../cluster.ts";
 import type { Action } from "../command.ts";
 import { exitCodes, Failure, Misuse } from "../failure.ts";
 import { namespaceOf } from "../namespace.ts";
@@ -24,7 +24,7 @@ export const reconcile: Action = async ({ words, options, shell }) => {
     const views: ObjectView[] = [];
     for (const name of new Set(names)) {
       const work = { cluster, shell, timeoutMs };
-      if (options.withSource) await reconcileSource(kind, { namespace, name }, work);
+      if (options.withSource) await reconcileSources(kind, { namespace, name }, work);
       views.push(await reconcileOne(kind, { namespace, name }, work, asked));
     }
     if (options.json) shell.print(`${JSON.stringify(views, null, 2)}\n`);
@@ -34,8 +34,23 @@ export const reconcile: Action = async ({ words, options, shell }) => {
   }
 };
 
-async function reconcileSource(kind: ResourceKind, name: ObjectName, work: Work): Promise<void> {
-  const ref = sourceRefOf(await existing(kind, name, work.cluster));
+/** Its source; and those that files of a release's values are in, where they are not somebody else's. */
+async function reconcileSources(kind: ResourceKind, name: ObjectName, work: Work): Promise<void> {
+  const object = await existing(kind, name, work.cluster);
+  await reconcileSource(kind, name, object, work);
+  const done = new Set<string>();
+  for (const { kind: of, name: called, namespace = name.namespace, optional } of valuesSourcesIn(object)) {
+    const source = resourceKinds.find((each) => each.kind === of && each.isSource && !each.isForeign);
+    const key = { namespace, name: called ?? "" };
+    const id = `${of}/${namespace}/${called}`;
+    if (!source || done.has(id) || (optional && !(await work.cluster.get(source, key)))) continue;
+    done.add(id);
+    await reconcileOne(source, key, work);
+  }
+}
+
+async function reconcileSource(kind: ResourceKind, name: ObjectName, object: FluxObject, work: Work): Promise<void> {
+  const ref = sourceRefOf(object);
   const source = resourceKinds.find((each) => each.kind === ref?.kind && each.isSource && !each.isForeign);
   if (!source || !ref?.name)
     throw new Failure(

@@ -18,14 +18,15 @@ export type Place = {
 
 /** The root is the given one, else the Git repository that holds the path, else the path itself. @throws Misuse */
 export async function placeOf(path: string, root: string | undefined): Promise<Place> {
-  const at = await directory(path, "--path");
-  const top = root === undefined ? repositoryOf(at) : await directory(root, "--root");
+  const at = await existing(path, "--path");
+  const top = root === undefined ? repositoryOf(at) : await existing(root, "--root");
   const below = relative(top, at);
   if (below === ".." || below.startsWith(`..${sep}`)) throw new Misuse(`--root: ${path} is not in ${root}`);
   return { root: top, path: below.split(sep).join("/") };
 }
 
-async function directory(path: string, option: string): Promise<string> {
+/** @param option that names it @throws Misuse when it is none */
+export async function existing(path: string, option: string): Promise<string> {
   const found = await realpath(path).catch(() => undefined);
   if (found === undefined || !(await stat(found)).isDirectory()) throw new Misuse(`${option}: no directory ${path}`);
   return found;

@@ -18,6 +18,7 @@ import { offeredChart } from "./chart-source.ts";
 import { filesOf, placeOf } from "./directory.ts";
 import type { NextRevision } from "./foresee-release.ts";
 import { releaseOf, type Release } from "./unit.ts";
+import { readable, valuesFiles } from "./values-source.ts";
 
 export type BuiltRelease = {
   release: Release;
@@ -40,7 +41,9 @@ export async function buildRelease(call: Call, cluster: Cluster | undefined, sig
   const origin = releaseKeyOf(call);
   const release = await releaseOf(origin, options.helmreleaseFile, cluster);
   const { spec } = release;
-  if (!cluster && spec.valuesFrom?.length) shell.say(`► no cluster is asked: the values of ${spec.valuesFrom.map(({ kind, name }) => `${kind}/${name}`).join(", ")} count as absent`);
+  const files = await valuesFiles(origin, release, options, cluster, signal);
+  const { valuesFrom, absent } = readable(spec, files);
+  if (absent.length > 0) shell.say(`► no cluster is asked: the values of ${absent.join(", ")} count as absent`);
   const place = releasePlace(origin, spec, (text) => hash("sha256", text));
   const revision = nextOf(release);
   // Where the release lies on another cluster, its storage is not here.
@@ -50,7 +53,7 @@ export async function buildRelease(call: Call, cluster: Cluster | undefined, sig
   try {
     const { helm } = builder;
     const { tgz, facts, version } = await chartOf(call, origin, release, { helm, cluster, signal });
-    const values = await composedValues(helm, cluster ? spec : { ...spec, valuesFrom: [] }, origin, { data: async (ref) => cluster?.data(ref), files: () => Promise.reject(new Failure("values out of files of sources cannot be built on this machine yet")) }, signal);
+    const values = await composedValues(helm, { ...spec, valuesFrom }, origin, { data: async (ref) => cluster?.data(ref), files: files.files }, signal);
     const { document, objects } = await helm.render({
       chart: { digest: `sha256:${hash("sha256", tgz)}`, load: () => Promise.resolve(tgz) }, chartVersion: version, values, release: { name: place.name, namespace: place.namespace, ...revision },
       ...(await told(call, cluster)), skipSchemaValidation: spec[action]?.disableSchemaValidation, postRender: changesIn(origin, spec),
