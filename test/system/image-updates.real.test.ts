@@ -1,21 +1,30 @@
-/** From a tag that is pushed to a registry to a commit that is applied, on one `flotilla up` that is killed in between. */
+/** From a tag that is pushed to a registry to a commit that is applied, by workers that are killed in between. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { chmod, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { StoredSpan } from "#protocol/trace/span.ts";
+import { connectNats } from "#services/store/nats-connect.ts";
 import { eventually } from "../../deploy/local/eventually.ts";
+import { startNats } from "../../deploy/local/nats.ts";
 import { ociManifest, startRegistry } from "../../deploy/local/registry.ts";
+import { Owners } from "../chaos/owners.ts";
 import { ownCluster, scratchFolder } from "../kit/cluster.ts";
-import { runCommand, startFlotilla } from "./flotilla.ts";
+import { runCommand, startFlotilla, startWorker } from "./flotilla.ts";
 import { startSystem } from "./system.ts";
 import { conditionOf, type Tenant } from "./tenant.ts";
 
 const dir = scratchFolder();
 const { kubeconfig, auditLog } = await ownCluster();
-const [system, registry] = await Promise.all([startSystem({ kubeconfig, auditLog }), startRegistry({ dir: scratchFolder() })]);
-after(() => Promise.all([system.close(), registry.stop()]));
+const nats = await startNats({ dir: join(dir, "nats") });
+const address = nats.url.replace("//", `//${nats.token}@`);
+const args = ["--nats", address];
+const [system, registry] = await Promise.all([startSystem({ kubeconfig, auditLog, args }), startRegistry({ dir: scratchFolder() })]);
+after(async () => {
+  await Promise.all([system.close(), registry.stop()]);
+  await nats.stop();
+});
 
 const imageOf = (t: Tenant) => `${registry.host}/${t.namespace}/shop`;
 
@@ -83,9 +92,13 @@ test("[IM97] [IM91] a tag that is pushed becomes a commit, and the commit what t
 
 /** kill -9, and it is started again. */
 async function crash(): Promise<void> {
-  const { data, url } = system.flotilla;
   await system.flotilla.crash();
-  system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data, listen: new URL(url).host });
+  await startAgain();
+}
+
+async function startAgain(): Promise<void> {
+  const { data, url } = system.flotilla;
+  system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data, listen: new URL(url).host, args });
 }
 
 /** The status names the commit that is the branch's head, and the cluster serves it. */
@@ -122,6 +135,29 @@ test("[IM98] killed between commit and push, and between push and status: one co
   await named(t, "v1.2.0");
   assert.deepEqual(await log(t), [`Serve ${imageOf(t)}:v1.2.0`, `Serve ${imageOf(t)}:v1.1.0`, "a change"]);
   await eventually("each is told", () => pushes(t).length === 2);
+});
+
+test("[IM98] killed between commit and push, and another worker is there: it pushes that commit, and makes no other", async (run) => {
+  const connection = await connectNats({ url: address, name: "test" });
+  run.after(() => connection.close());
+  const owners = await Owners.open(connection);
+  const other = await startWorker({ kubeconfig: system.kubeconfig, nats: address, data: join(dir, "other"), tokens: system.flotilla });
+  run.after(() => other.crash());
+  const t = await loop();
+  let held = 0;
+  system.git.spoil = ({ path, query }) => (path.startsWith(`/${t.namespace}.git`) && query.includes("git-receive-pack") && held++ === 0 ? "hang" : undefined);
+  await release(t, "v1.1.0");
+  await eventually("a push is on its way", () => held > 0);
+  await owners.catchUp();
+  const isOthers = owners.ofActor({ kind: "imageupdateautomation", namespace: t.namespace, name: "shop" }) === other.name;
+  const [victim, heir] = isOthers ? [other, system.flotilla] : [system.flotilla, other];
+  await victim.crash();
+  const commit = await named(t, "v1.1.0");
+  system.git.spoil = undefined;
+  assert.deepEqual(await log(t), [`Serve ${imageOf(t)}:v1.1.0`, "a change"]);
+  await eventually("it is told", () => pushes(t).length === 1);
+  assert.ok(heir.logs().some(({ msg }) => msg.startsWith(`pushed commit '${commit.slice(0, 7)}'`)), "by the one that lives");
+  if (!isOthers) await startAgain();
 });
 
 test("[IM89] a protected branch: the condition says it in the server's words, nothing is committed, and it goes on once it may", async () => {
