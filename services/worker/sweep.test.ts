@@ -93,5 +93,44 @@ test("[SW4] earlier news that come late do not take the place of later ones", as
 test("[SW1] what is no news of an artifact, or not for a unit, is not sorted", () => {
   const { sweep } = stage(differ());
   assert.equal(sweep.take({ ...hint(unit("u1")), kind: "look" }), false);
-  assert.equal(sweep.take(hint({ ...unit("u1"), kind: "helmrelease" })), false);
+  assert.equal(sweep.take(hint({ ...unit("u1"), kind: "helmchart" })), false);
+});
+
+const release = (name: string): ActorKey => ({ kind: "helmrelease", namespace: "apps", name });
+const file = (name: string, valuesKey: string, namespace?: string) => ({ kind: "GitRepository", name, valuesKey, ...(namespace && { namespace }) });
+
+function stageOfReleases(specs: Record<string, object>, ...changed: string[]) {
+  const told: string[] = [];
+  const sweep = new Sweep({
+    clock: new Process(new VirtualTime(), "w").clock, changedDirectories: differ(...changed),
+    object: ({ namespace, name }) => ({ metadata: { namespace, name }, spec: specs[name] ?? { valuesFrom: [file("shop", `units/${name}/values.yaml`)] } }),
+    deliver: ({ key, body }) => void told.push(`${key.name} ${(body as { path: string }).path.split("/")[2]}`),
+  });
+  return { sweep, told };
+}
+
+test("[SW1] a release is told at once when a file changed beside its values, or when that cannot be told: of its chart, or another source", async () => {
+  const specs = {
+    chart: { chartRef: { kind: "GitRepository", name: "shop" }, valuesFrom: [file("shop", "units/none/values.yaml")] },
+    another: { valuesFrom: [file("shop", "units/none/values.yaml", "elsewhere")] },
+    second: { valuesFrom: [{ kind: "Secret", name: "shop" }, file("shop", "units/none/a.yaml"), file("shop", "./units//u30/b.yaml")] },
+    root: { valuesFrom: [file("shop", "values.yaml")] },
+  };
+  const { sweep, told } = stageOfReleases(specs, "u30");
+  for (const name of many) assert.equal(sweep.take(hint(release(name))), true);
+  for (const name of Object.keys(specs)) sweep.take(hint(release(name)));
+  await turn();
+  for (const name of ["u30", ...Object.keys(specs)]) assert.ok(told.includes(`${name} shop`), name);
+  assert.equal(told.length, 16 + 5);
+});
+
+test("[SW4] news of one source do not take the place of another's", async () => {
+  const { sweep, told } = stageOfReleases({}, "none");
+  for (const name of many) sweep.take(hint(release(name)));
+  await turn();
+  const waiting = many.find((name) => !told.includes(`${name} shop`)) ?? "";
+  const other = { before: { digest: "sha256:1", path: "ocirepository/apps/chart/1.tgz" }, digest: "sha256:2", path: "ocirepository/apps/chart/2.tgz", revision: "1.1.0" };
+  sweep.take(hint(release(waiting), other, 2));
+  await turn();
+  assert.deepEqual(told.filter((each) => each.startsWith(`${waiting} `)), [`${waiting} shop`, `${waiting} chart`]);
 });

@@ -1,14 +1,19 @@
 /**
- * Which units a new artifact reaches first: those in whose directory a file is another. The rest, which most likely stay as
+ * Which units a new artifact reaches first: those in whose directory, or that of whose values, a file is another. The rest, which most likely stay as
  * they are, follow a few at a time, so that a change is applied as soon with a thousand units of one source as with one.
  */
-import { withinRoot } from "#services/render/tree.ts";
+import { posix } from "node:path";
 import * as z from "zod";
+import { valuesPath } from "#machines/rules/values-file.ts";
+import type { HelmRelease } from "#protocol/api/helm-release.ts";
 import type { ArtifactPlace } from "#protocol/messages/source.ts";
-import { actorId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, objectId, partitionOf, type ActorKey } from "#protocol/names/actor.ts";
+import { withinRoot } from "#services/render/tree.ts";
 import { sleep, type Clock } from "#services/store/clock.ts";
 import type { Delivered } from "#services/store/mail.ts";
 import type { RawObject } from "./facts.ts";
+import { isUnit } from "./kinds.ts";
+import { sourceOfFile } from "./values-from.ts";
 
 export type SweepPorts = {
   clock: Clock;
@@ -44,11 +49,13 @@ export class Sweep {
 
   /** @returns whether it sees to the delivery */
   take(hint: Delivered): boolean {
-    if (hint.kind !== "artifact" || hint.key.kind !== "kustomization") return false;
+    if (hint.kind !== "artifact" || !isUnit(hint.key)) return false;
     const id = actorId(hint.key);
-    if ((this.waiting.get(id)?.seq ?? 0) > hint.seq) return true; // its copy was late
+    const other = this.waiting.get(id);
+    if ((other?.seq ?? 0) > hint.seq) return true; // its copy was late
     this.waiting.delete(id);
     const { success, data } = news.safeParse(hint.body);
+    if (other && sourceIn(other) !== sourceIn(hint)) this.ports.deliver(other); // of a release with several sources
     if (!success) return false;
     void this.sort(hint, data.before, { digest: data.digest, path: data.path });
     return true;
@@ -59,10 +66,7 @@ export class Sweep {
     const { success, data } = news.safeParse(body);
     const changed = success && (await this.compare(data.before, { digest: data.digest, path: data.path }));
     if (!changed) return keys;
-    const isAside = (key: ActorKey) => {
-      const directory = directoryOf(this.ports.object(key));
-      return directory !== undefined && !changed.has(directory);
-    };
+    const isAside = (key: ActorKey) => directoriesOf(key, this.ports.object(key), data.path)?.some((each) => changed.has(each)) === false;
     return [...keys.filter((key) => !isAside(key)), ...keys.filter(isAside)];
   }
 
@@ -84,10 +88,10 @@ export class Sweep {
   private async sort(hint: Delivered, before: ArtifactPlace, after: ArtifactPlace): Promise<void> {
     const id = actorId(hint.key);
     this.waiting.set(id, hint);
-    const directory = directoryOf(this.ports.object(hint.key));
-    const changed = directory === undefined ? undefined : await this.compare(before, after);
+    const directories = directoriesOf(hint.key, this.ports.object(hint.key), after.path);
+    const changed = directories && (await this.compare(before, after));
     if (this.waiting.get(id) !== hint) return; // dropped, or there is newer news
-    if (directory !== undefined && changed && !changed.has(directory)) return this.next();
+    if (changed && !directories.some((each) => changed.has(each))) return this.next();
     this.waiting.delete(id);
     this.ports.deliver(hint);
   }
@@ -117,9 +121,19 @@ export class Sweep {
   }
 }
 
-/** The directory of the source that a unit builds; undefined when its object is not shown. */
-function directoryOf(object: RawObject | undefined): string | undefined {
+/** `<kind>/<namespace>/<name>` of the artifact it tells of, where it says so. */
+const sourceIn = ({ body }: Delivered): string => news.safeParse(body).data?.path.split("/").slice(0, 3).join("/") ?? "";
+
+/** Those of the source with the artifact at this path that a unit is made of; undefined when that cannot be told. */
+function directoriesOf(key: ActorKey, object: RawObject | undefined, artifactPath: string): string[] | undefined {
   if (!object) return undefined;
-  const { path } = (object["spec"] ?? {}) as { path?: unknown };
-  return withinRoot(typeof path === "string" ? path : "");
+  const { path, valuesFrom = [], chartRef } = (object["spec"] ?? {}) as { path?: unknown } & Pick<HelmRelease["spec"], "valuesFrom" | "chartRef">;
+  if (key.kind === "kustomization") return [withinRoot(typeof path === "string" ? path : "")];
+  const isHere = (source: ActorKey | undefined) => source !== undefined && artifactPath.startsWith(`${objectId(source)}/`);
+  if (chartRef && isHere({ kind: chartRef.kind.toLowerCase(), namespace: chartRef.namespace ?? key.namespace, name: chartRef.name })) return undefined;
+  const directories = valuesFrom.flatMap((reference) => {
+    const file = isHere(sourceOfFile(key, reference)) && valuesPath(reference.valuesKey);
+    return file && "path" in file ? [withinRoot(posix.dirname(file.path))] : [];
+  });
+  return directories.length > 0 ? directories : undefined;
 }

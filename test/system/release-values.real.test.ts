@@ -8,9 +8,9 @@ import type { Commit } from "../../deploy/local/git-commit.ts";
 import type { ActorView } from "#protocol/messages/fleet.ts";
 import type { StoredSpan } from "#protocol/trace/span.ts";
 import { ownCluster, scratchFolder } from "../kit/cluster.ts";
-import { runCommand } from "./flotilla.ts";
+import { runCommand, startFlotilla } from "./flotilla.ts";
 import type { KubeObject } from "./kube.ts";
-import { chartFiles, configMap, file } from "./objects.ts";
+import { chartFiles, configMap, deployment, file } from "./objects.ts";
 import { startSystem } from "./system.ts";
 import { conditionOf, type Tenant } from "./tenant.ts";
 
@@ -171,4 +171,39 @@ test("[CL43] diff reads the files that the cluster's source offers, or those of 
   const other = await diff("--values-root", here);
   assert.equal(other.code, 1, other.stderr);
   assert.match(other.stdout, /\/data\/said: "one" → "local"/);
+});
+
+test("[HR18] a file of an ExternalArtifact that a generator makes: a commit to its part of the repository is released", async () => {
+  const t = await tenant({ valuesFrom: [{ kind: "ExternalArtifact", name: "prod", valuesKey: "shop.yaml" }] });
+  await fleet(t);
+  await t.create("ArtifactGenerator", "split", { spec: { sources: [{ alias: "fleet", kind: "GitRepository", name: "fleet" }], artifacts: [{ name: "prod", copy: [{ from: "@fleet/prod/**", to: "@artifact/" }] }] } });
+  await ready(t, "1 deployed");
+  await push(t, { "README.md": "nothing of values\n" });
+  await push(t, said("two"));
+  await ready(t, "2 deployed");
+  assert.equal(await wordOf(t), "two");
+});
+
+test("[HR12] [HR18] killed in the middle of an upgrade whose values went on meanwhile: it is finished as it was begun, then released anew", async () => {
+  const t = await system.tenant();
+  await system.git.createRepo(`${t.namespace}-fleet`);
+  const slow = `${template}---\n{{ if .Values.slow }}${file(deployment("slow", "example.com/web:missing"))}{{ end }}`;
+  await Promise.all([t.commit(chartFiles(slow)), push(t, said("one"))]);
+  await t.source();
+  await fleet(t);
+  await t.create("HelmChart", "shop", { spec: { chart: "./chart", sourceRef: { kind: "GitRepository", name: "app" }, interval: "1h" } });
+  await t.create("HelmRelease", "shop", { spec: { chartRef: { kind: "HelmChart", name: "shop" }, interval: "1h", timeout: "8s", valuesFrom: [values] } });
+  await ready(t, "1 deployed");
+  await push(t, { "prod/shop.yaml": "said: two\nslow: true\n" });
+  await eventually("the upgrade under way", async () => (await t.find("ConfigMap", "settings"))?.data?.["said"] === "two" && (await t.find("Deployment", "slow")));
+  // The artifact that it is made of goes with the second one after it.
+  for (const word of ["three", "four", "five"]) await t.ready("GitRepository", "fleet", await push(t, said(word)));
+  await system.flotilla.crash();
+  const { data, url } = system.flotilla;
+  system.flotilla = await startFlotilla({ kubeconfig: system.kubeconfig, data, listen: new URL(url).host, args: ["--artifact-cache", "0"] });
+  await t.until("HelmRelease", "shop", "released anew", (release) => history(release)[0] === "3 deployed");
+  assert.equal(await wordOf(t), "five");
+  const { items } = await system.kube.get<{ items: { metadata: { labels: Record<string, string> } }[] }>(`/api/v1/namespaces/${t.namespace}/secrets?labelSelector=owner%3Dhelm`);
+  assert.deepEqual(items.map(({ metadata: { labels } }) => `${labels["version"]} ${labels["status"]}`).sort(), ["1 superseded", "2 failed", "3 deployed"]);
+  assert.deepEqual(t.told("HelmRelease", "shop").filter(({ message }) => /artifact/i.test(message)), []);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { ValuesReference } from "#protocol/api/helm-release.ts";
-import { Fault, type FaultCode } from "#protocol/errors/fault.ts";
+import { Fault, isPassing, type FaultCode } from "#protocol/errors/fault.ts";
 import type { Offered } from "#protocol/messages/release.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import { kindName } from "../kinds.ts";
@@ -55,4 +55,11 @@ test("[HR18] files are those of the artifacts that were found; a source that the
   assert.deepEqual([found?.revision, found?.tree.files.has("a.yaml"), asked], ["fleet", true, ["sha256:fleet", "112"]]);
   assert.equal(await files({ kind: "gitrepository", namespace: "apps", name: "none" }), undefined);
   await assert.rejects(files({ kind: "bucket", namespace: "apps", name: "other" }), (error: unknown) => error instanceof Fault && error.code === "InputsChanged");
+});
+
+test("[HR18] an artifact that its source has replaced since is no failure of the release: it is looked for again", async () => {
+  const context = { facts: { madeFrom: ["gitrepository/apps/fleet"] }, valuesFrom: { "gitrepository/apps/fleet": offer("fleet").artifact } } as never;
+  const fails = (fault: Fault) => filesFor(release, context, { renderer: { tree: () => Promise.reject(fault) }, artifacts: { get: () => assert.fail("read") } })({ kind: "gitrepository", namespace: "apps", name: "fleet" });
+  await assert.rejects(fails(new Fault("ArtifactMissing", "p", { detail: "not in the artifact store" })), (error: unknown) => error instanceof Fault && error.code === "InputsChanged" && isPassing(error.code));
+  await assert.rejects(fails(new Fault("ArtifactCorrupt", "p")), (error: unknown) => error instanceof Fault && error.code === "ArtifactCorrupt");
 });

@@ -50,8 +50,12 @@ export const filesFor = (release: ActorKey, { facts, valuesFrom = {} }: ReleaseC
     const id = actorId(source);
     if (!facts?.madeFrom?.includes(id)) throw new Fault("InputsChanged", shown("HelmRelease", release));
     const held = valuesFrom[id];
-    return held && { tree: await renderer.tree(handleOf(artifacts, held)), revision: held.revision };
+    return held && { tree: await renderer.tree(handleOf(artifacts, held)).catch((thrown: unknown) => { throw movedOn(thrown, release); }), revision: held.revision };
   };
+
+/** Of an artifact's predecessors its source keeps one: what was found a moment ago may be gone. */
+const movedOn = (thrown: unknown, release: ActorKey): unknown =>
+  (thrown instanceof Fault && thrown.code === "ArtifactMissing" ? new Fault("InputsChanged", shown("HelmRelease", release), { detail: `${thrown.subject}: ${thrown.detail ?? ""}`, cause: thrown }) : thrown);
 
 const isNeeded = (source: ActorKey, release: ActorKey, { valuesFrom = [] }: Spec): boolean =>
   valuesFrom.some((reference) => {

@@ -88,6 +88,8 @@ export function releaseEffects(ports: ReleasePorts): Effects {
     return source;
   }
 
+  const chartOf = (call: EffectCall): ChartHandle => handleOf(ports.artifacts, sourceOf(call));
+
   /** Runs with what every action of the release needs, where it lies or is to lie. */
   function onRelease<T>(call: EffectCall, spec: Spec, place: ReleasePlace, intent: string, run: (release: ReleaseCall) => Promise<T>, ledger?: Ledger): Promise<T> {
     const { traceparent } = contextOf(call);
@@ -104,11 +106,10 @@ export function releaseEffects(ports: ReleasePorts): Effects {
   const isTracked = (source: string, { revision }: Artifact): boolean => registered(parseActorId(source).kind)?.source?.tracked === true && revision.includes(":");
 
   /** Chart and values as they are to be released. */
-  async function composition(call: EffectCall, spec: Spec): Promise<{ composed: Composed; values: ComposedValues; chart: ChartHandle; facts: ChartFacts }> {
+  async function composition(call: EffectCall, spec: Spec): Promise<{ composed: Composed; values: ComposedValues; facts: ChartFacts }> {
     const source = sourceOf(call);
-    const chart = handleOf(ports.artifacts, source);
     const [facts, values, digests] = await Promise.all([
-      helm.loadChart(chart, call.signal),
+      helm.loadChart(chartOf(call), call.signal),
       composedValues(helm, spec, call.key, { data: (ref) => hub.data(ref), files: filesFor(call.key, contextOf(call), ports) }, call.signal),
       // Most have neither.
       spec.postRenderers || spec.commonMetadata ? helm.digestSpec(changesIn(spec), call.signal) : { postRenderersDigest: "", commonMetadataDigest: "" },
@@ -116,7 +117,7 @@ export function releaseEffects(ports: ReleasePorts): Effects {
     const tracked = isTracked(contextOf(call).facts?.source ?? "", source) ? trackedVersion(facts.version, source.revision) : undefined;
     if (tracked && "wrong" in tracked) throw new Fault("ChartVersionMismatch", shown("HelmRelease", call.key), { detail: tracked.wrong });
     return {
-      chart, values, facts,
+      values, facts,
       composed: {
         chartName: facts.name, chartVersion: tracked?.version ?? facts.version, appVersion: facts.appVersion, configDigest: values.digest,
         ...digests,
@@ -157,17 +158,16 @@ export function releaseEffects(ports: ReleasePorts): Effects {
     return onRelease(call, spec, facts.place, act.intent, async (release) => {
       await listRevisions(release);
       const begun = await readRevision(release, act.version);
-      const { composed, values, chart, facts: chartFacts } = await composition(call, spec);
-      const isBegun = begun?.revision.intent === act.intent;
-      // What was begun is seen through as it was begun; the rest is decided on anew.
-      if (!isBegun && composed.configDigest !== context.composed?.configDigest) throw new Fault("InputsChanged", shown("HelmRelease", call.key));
-      const rendered = isBegun ? begun.document : await render(release, call, spec, { action, composed, values, chart });
-      const files = chartFacts.crds.flatMap(({ objects }) => objects.map((object) => JSON.stringify(object)));
+      // What was begun is seen through as it was begun, whatever became of its values since; the rest is decided on anew.
+      const { document, crds, confidential } = begun?.revision.intent === act.intent
+        ? { document: begun.document, crds: (await helm.loadChart(chartOf(call), call.signal)).crds, confidential: await confidentialIn(call, spec, begun.document) }
+        : await render(release, call, spec, action);
+      const files = crds.flatMap(({ objects }) => objects.map((object) => JSON.stringify(object)));
       const acted = await make(release, {
-        action, version: act.version, composition: compositionIn(rendered), definitions: { files, policy: definitionPolicy(spec, action) },
+        action, version: act.version, composition: compositionIn(document), definitions: { files, policy: definitionPolicy(spec, action) },
         createNamespace: action === "install" && createsNamespace(spec),
-      }, makeOptions(spec, action, facts)).catch((thrown: unknown) => { throw quiet(thrown, values.confidential); });
-      return { ...(await outcomeOf(call, release.place, acted, values.confidential, act)), ...seenIn(release) };
+      }, makeOptions(spec, action, facts)).catch((thrown: unknown) => { throw quiet(thrown, confidential); });
+      return { ...(await outcomeOf(call, release.place, acted, confidential, act)), ...seenIn(release) };
     }, storage.ledgerFor(call));
   }
 
@@ -176,19 +176,27 @@ export function releaseEffects(ports: ReleasePorts): Effects {
     return seen ? { storage: seen } : {};
   };
 
-  type Rendering = { action: "install" | "upgrade"; composed: Composed; values: ComposedValues; chart: ChartHandle };
+  type Rendering = { document: Stored["document"]; crds: ChartFacts["crds"]; confidential: readonly string[] };
 
-  async function render(release: ReleaseCall, call: EffectCall, spec: Spec, { action, composed, values, chart }: Rendering): Promise<Stored["document"]> {
+  /** Of values that are others by now, or not there any more, nobody can tell which came out of Secrets: none is quoted. */
+  async function confidentialIn(call: EffectCall, spec: Spec, { config }: Stored["document"]): Promise<readonly string[]> {
+    const now = await composition(call, spec).catch(() => undefined);
+    return now && now.composed.configDigest === contextOf(call).composed?.configDigest ? now.values.confidential : leavesOf(config);
+  }
+
+  async function render(release: ReleaseCall, call: EffectCall, spec: Spec, action: "install" | "upgrade"): Promise<Rendering> {
+    const { composed, values, facts } = await composition(call, spec);
+    if (composed.configDigest !== contextOf(call).composed?.configDigest) throw new Fault("InputsChanged", shown("HelmRelease", call.key));
     const { cluster: handle, place } = release;
     const deployed = action === "upgrade" && spec.upgrade?.preserveValues ? await deployedOf(release) : undefined;
     const { document } = await helm.render({
-      tenant: call.key.namespace, chart, chartVersion: composed.chartVersion, values,
+      tenant: call.key.namespace, chart: chartOf(call), chartVersion: composed.chartVersion, values,
       release: { name: place.name, namespace: place.namespace, revision: (call.input as ActInput).version, isUpgrade: action === "upgrade" },
       capabilities: await capabilitiesOf(handle), lookup: lookupIn(handle), skipSchemaValidation: spec[action]?.disableSchemaValidation,
       ...(deployed && { preserve: deployed.document as unknown as ReleaseDocument }),
       postRender: { ...changesIn(spec), origin: { name: call.key.name, namespace: call.key.namespace }, strategy: spec.postRenderStrategy },
     }, call.signal).catch((thrown: unknown) => { throw quiet(thrown, values.confidential); });
-    return document as unknown as Stored["document"];
+    return { document: document as unknown as Stored["document"], crds: facts.crds, confidential: values.confidential };
   }
 
   const deployedOf = async (release: ReleaseCall): Promise<Stored | undefined> => {
