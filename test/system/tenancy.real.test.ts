@@ -132,9 +132,11 @@ test("[TN12] a tenant reaches nothing of another one: not its sources, objects, 
     "secret/a.yaml": file(object("Secret", "login", { metadata: { namespace }, data: {} })),
     "cluster/a.yaml": file(binding),
     "fine/a.yaml": file(configMap("fine", {})),
+    ...chartFiles(file(configMap("read", { values: "{{ toJson .Values }}" }))),
   });
   await t.source();
   await Promise.all([
+    t.helmRelease("values", { valuesFrom: [{ kind: "GitRepository", name: "app", namespace, valuesKey: "shop/a.yaml", optional: true }] }),
     t.unit("source", { sourceRef: { kind: "GitRepository", name: "app", namespace }, path: "./shop" }),
     t.unit("objects", { targetNamespace: undefined }),
     t.unit("secret", { targetNamespace: undefined }),
@@ -146,6 +148,8 @@ test("[TN12] a tenant reaches nothing of another one: not its sources, objects, 
   const denied = await t.failing("Kustomization", "source", "AccessDenied");
   assert.match(conditionOf(denied, "Stalled")?.message ?? "", new RegExp(`can't access 'GitRepository/${namespace}/app', cross-namespace references have been blocked`));
   await t.untilTold("Kustomization", "source", "Warning", "AccessDenied");
+  const unread = await t.failing("HelmRelease", "values", "AccessDenied");
+  assert.match(conditionOf(unread, "Stalled")?.message ?? "", new RegExp(`can't access 'GitRepository/${namespace}/app', cross-namespace references have been blocked`));
   for (const name of ["objects", "secret", "target", "cluster"]) await t.failing("Kustomization", name, "ReconciliationFailed");
   await t.failing("Kustomization", "account", "InvalidObject");
   const health = await t.failing("Kustomization", "health", "HealthCheckFailed");
