@@ -127,7 +127,7 @@ export const faults = {
   ChartVersionMismatch: { remedy: "retry", reason: "ChartMutateError", help: "push the chart under the tag that is its version, or refer to it by digest" },
   ValuesMissing: { remedy: "retry", reason: "ValuesError", help: "create the object named in spec.valuesFrom, put the key or file into it, or mark it optional; nothing was installed or upgraded" },
   ValuesInvalid: { remedy: "retry", reason: "ValuesError", help: "correct spec.values, or what spec.valuesFrom names" },
-  ValuesRejected: { remedy: "retry", reason: "InstallFailed", help: "give the named fields values that fit the chart's values.schema.json" },
+  ValuesRejected: { remedy: "retry", reason: "InstallFailed", help: "give the named fields values that fit the chart's values.schema.json; one that cannot be used is passed over with disableSchemaValidation" },
   ReleaseRenderFailed: { remedy: "retry", reason: "InstallFailed", help: "correct the values or the chart's templates, or spec.postRenderers: helm template shows the same; nothing was applied" },
   ReleaseInvalid: { remedy: "retry", reason: "StateError", help: "the stored release is not one that Helm could read: restore its Secret, or delete it" },
   // releases: storage, objects, hooks

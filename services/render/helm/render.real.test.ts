@@ -88,9 +88,25 @@ test("[HE9] schemas of charts in the chart count too; without validation none do
   const request = plainly({ digest: `sha256:${hash("sha256", tgz)}`, load: async () => tgz }, { values: { text: '{"db":{"size":"hunter2"}}' } });
   assert.match((await faultOf(engine.render(request, signal))).detail ?? "", /db: at '\/size': got string, want integer$/);
   assert.equal((await engine.render({ ...request, skipSchemaValidation: true }, signal)).objects.length, 1);
-  for (const text of ["{", '{"$ref": "https://example.org/schema.json"}', '{"type": 5}'])
+  for (const text of ["{", '{"type": 5}'])
     assert.equal((await failure({ "values.schema.json": text, "templates/a.yaml": configMap("a") })).code, "ValuesRejected");
 });
+
+for (const url of ["https://example.org/schema.json", "http://127.0.0.1:1/schema.json", "file:///etc/passwd", "other.json"])
+  test(`[HE9] a schema that refers to ${url}: it is not fetched, and what to do is said; without validation it does not matter`, async () => {
+    const files = { "values.schema.json": JSON.stringify({ properties: { image: { $ref: url } } }), "templates/a.yaml": configMap("a") };
+    const { code, detail = "" } = await failure(files, { image: "hunter2" });
+    assert.equal(code, "ValuesRejected");
+    assert.ok(detail.includes(`refers to ${url.includes(":") ? url : `file:///${url}`}, and schemas are not fetched: put that one under $defs, or set disableSchemaValidation`), detail);
+    assert.equal((await renderFiles(engine, files, {}, { skipSchemaValidation: true })).objects.length, 1);
+  });
+
+for (const draft of ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"])
+  test(`[HE9] a schema of ${draft} is understood without a network, and so are references within it`, async () => {
+    const files = { "values.schema.json": JSON.stringify({ $schema: draft, $defs: { size: { type: "integer" } }, properties: { size: { $ref: "#/$defs/size" } } }), "templates/a.yaml": configMap("a") };
+    assert.equal((await renderFiles(engine, files, { size: 1 })).objects.length, 1);
+    assert.match((await failure(files, { size: "hunter2" })).detail ?? "", /at '\/size': got string, want integer$/);
+  });
 
 test("[HE10] conditions and tags leave charts out, aliases name them, import-values takes theirs in; one render changes nothing for the next", async () => {
   const sub = (name: string) => ({ [`charts/${name}/Chart.yaml`]: chartYaml("", name), [`charts/${name}/templates/a.yaml`]: configMap(`${name}-{{ .Values.exports.port }}`, '{g: "{{ .Values.global.g }}"}'), [`charts/${name}/values.yaml`]: "exports: {port: 1}\nenabled: true\n" });

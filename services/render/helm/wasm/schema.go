@@ -63,11 +63,15 @@ func singleSchemaErrors(text []byte, values map[string]any) (said []string) {
 		return []string{"values.schema.json is not JSON: " + err.Error()}
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(jsonschema.SchemeURLLoader{"urn": anything{}})
+	compiler.UseLoader(jsonschema.SchemeURLLoader{"urn": anything{}, "http": elsewhere{}, "https": elsewhere{}, "file": elsewhere{}})
 	if err := compiler.AddResource("file:///values.schema.json", schema); err != nil {
 		return []string{"values.schema.json: " + err.Error()}
 	}
 	validator, err := compiler.Compile("file:///values.schema.json")
+	var unloaded *jsonschema.LoadURLError
+	if errors.As(err, &unloaded) {
+		return []string{"values.schema.json refers to " + unloaded.URL + ", and schemas are not fetched: put that one under $defs, or set disableSchemaValidation"}
+	}
 	if err != nil {
 		return []string{"values.schema.json: " + err.Error()}
 	}
@@ -83,6 +87,11 @@ func singleSchemaErrors(text []byte, values map[string]any) (said []string) {
 type anything struct{}
 
 func (anything) Load(string) (any, error) { return true, nil }
+
+// A chart is a stranger's, and what renders it has no network; beside the chart there is no file.
+type elsewhere struct{}
+
+func (elsewhere) Load(string) (any, error) { return nil, errors.New("not fetched") }
 
 func leafErrors(of *jsonschema.ValidationError, said []string) []string {
 	for _, cause := range of.Causes {
