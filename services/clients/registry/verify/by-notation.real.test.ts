@@ -1,5 +1,6 @@
 /** Signatures of notation, made by its own library, in a registry with and without the API for referrers. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, test } from "node:test";
@@ -48,14 +49,14 @@ async function signed(chain: Pair[] = good, how: Parameters<Notary["sign"]>[2] =
   return made;
 }
 
-type Trust = Record<string, string>;
+type Trust = Record<string, string | Uint8Array>;
 const verify: Verification = { provider: "notation", secretRef: { name: "trust" } };
 
 function fetch({ name, digest }: Artifact, trust: Trust, { given = notation, wanted = verify }: { given?: Notation | null; wanted?: Verification } = {}) {
   registry.requests.length = 0;
   return oci.fetch({
     key: { kind: "ocirepository", namespace: "apps", name: "shop" }, spec: { url: registry.repoUrl(name), verify: wanted }, signal: AbortSignal.timeout(300_000),
-    secret: async () => Object.fromEntries(Object.entries(trust).map(([key, value]) => [key, Buffer.from(value)])), revision: `latest@${digest}`, ...(given && { notation: given }),
+    secret: async () => Object.fromEntries(Object.entries(trust).map(([key, value]) => [key, Buffer.from(value as Uint8Array)])), revision: `latest@${digest}`, ...(given && { notation: given }),
   });
 }
 
@@ -85,6 +86,16 @@ for (const format of ["jws", "cose"] as const)
       await accepted(made, trustSecret([stranger, root]));
       await refused(made, trustSecret([stranger]), /among 1: .*does not contain any trusted certificate/);
     });
+
+test("[OC34] a certificate is read whatever its last byte is, as PEM, as DER, and with lines around it", async () => {
+  const derOf = ({ certificate }: Pair) => new X509Certificate(certificate).raw;
+  let odd = notary.authority("odd");
+  while (!/\s$/.test(derOf(odd).toString("latin1"))) odd = notary.authority("odd");
+  const made = await signed([notary.signer(odd, "release"), odd]);
+  const trust: Trust = trustSecret([odd]);
+  const [file = ""] = Object.keys(trust).filter((name) => name !== "trustpolicy.json");
+  for (const certificate of [odd.certificate, `\n${odd.certificate}\n`, derOf(odd)]) await accepted(made, { ...trust, [file]: certificate });
+});
 
 test("[OC34] what is not signed, or signed for something else, is refused before any of its layers is fetched", async () => {
   const trust = trustSecret([root]);

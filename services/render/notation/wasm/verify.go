@@ -149,7 +149,10 @@ func (t trusted) GetCertificates(_ context.Context, _ truststore.Type, _ string)
 		if block, _ := pem.Decode(data); block != nil {
 			data = block.Bytes
 		}
-		certificates, err := x509.ParseCertificates(bytes.TrimSpace(data))
+		certificates, err := x509.ParseCertificates(data) // whose last byte may well be that of a space
+		if err != nil {
+			certificates, err = x509.ParseCertificates(bytes.TrimSpace(data))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d of the Secret cannot be read", i+1)
 		}
