@@ -30,6 +30,11 @@ export class Engine {
     return this.compiled;
   }
 
+  /** What runs already goes on; the next one who asks has it compiled anew. */
+  forget(): void {
+    this.compiled = undefined;
+  }
+
   private async compile(): Promise<Compiled> {
     const { memoryLimitBytes = defaultLimitBytes, wasm, program = kustomizeProgram } = this.options;
     const { key: wasmKey, path } = wasm ?? (await findWasm(process.env, program));

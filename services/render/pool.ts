@@ -4,7 +4,7 @@ import { Fault, type FaultCode } from "#protocol/errors/fault.ts";
 import type { Loading, ThreadReply, ThreadSettings } from "./pool-thread.ts";
 import { ThreadEnded, ThreadHandle } from "./thread-handle.ts";
 
-type PoolOptions = {
+export type PoolOptions = {
   /** What runs in a thread (pool-thread.ts). */
   script: URL;
   /** What it is when a thread comes to an end over what it was asked. */

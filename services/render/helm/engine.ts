@@ -1,12 +1,12 @@
-/** Charts, values and releases by Helm's own libraries, in threads; the module is compiled and started with the first that asks. */
+/** Charts, values and releases by Helm's own libraries, in threads. */
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import type { MessagePort } from "node:worker_threads";
 import { Fault, type FaultCode } from "#protocol/errors/fault.ts";
 import { Engine, type EngineOptions } from "../engine.ts";
 import type { KubeObject } from "../objects.ts";
-import { RenderPool } from "../pool.ts";
 import { readReply } from "../reply.ts";
+import { RestingPool } from "../resting-pool.ts";
 import { LookupHost } from "./host.ts";
 import { helmProgram } from "./program.ts";
 import type { HelmCall } from "./thread.ts";
@@ -22,6 +22,8 @@ export type HelmOptions = Omit<EngineOptions, "program"> & {
   /** How long a render may run before other tenants get a thread beside it, and how long that one stays without work. */
   slowMs?: number;
   spareIdleMs?: number;
+  /** When nothing was asked for so long, the engine leaves memory, some 120 MB; whoever asks next waits a second for it. */
+  idleMs?: number;
   /** Of charts' archives, loaded in each thread. */
   loadedLimitBytes?: number;
 };
@@ -29,23 +31,20 @@ export type HelmOptions = Omit<EngineOptions, "program"> & {
 type Asking = { subject: string; failed(code: string): FaultCode; tenant?: string; chart?: ChartHandle; lookup?: LookupHost | undefined };
 
 /** Times are bounded for a template, not for a machine: a render takes some 10 ms. */
-const defaults = { threads: 1, timeoutMs: 30_000, slowMs: 2_000, spareIdleMs: 60_000, loadedLimitBytes: 64 * 1024 * 1024 };
+const defaults = { threads: 1, timeoutMs: 30_000, slowMs: 2_000, spareIdleMs: 60_000, idleMs: 10 * 60_000, loadedLimitBytes: 64 * 1024 * 1024 };
 const defaultLimitBytes = 512 * 1024 * 1024;
 
 export class HelmEngine implements Helm {
-  private readonly options: typeof defaults;
-  private readonly engine: Engine;
-  private pool: RenderPool | undefined;
-  private closed = false;
+  private readonly pool: RestingPool;
 
   constructor({ memoryLimitBytes = defaultLimitBytes, wasm, ...options }: HelmOptions = {}) {
-    this.options = { ...defaults, ...options };
-    this.engine = new Engine({ memoryLimitBytes, program: helmProgram, ...(wasm && { wasm }) });
+    const engine = new Engine({ memoryLimitBytes, program: helmProgram, ...(wasm && { wasm }) });
+    this.pool = new RestingPool({ script: new URL("./thread.ts", import.meta.url), failed: "ReleaseRenderFailed", ...defaults, ...options, engine, title: "Helm" });
   }
 
   /** Starts the threads before the first call asks for them. */
   async warm(): Promise<void> {
-    await (await this.start()).warm();
+    await this.pool.use((pool) => pool.warm());
   }
 
   async loadChart(chart: ChartHandle, signal: AbortSignal): Promise<ChartFacts> {
@@ -96,50 +95,37 @@ export class HelmEngine implements Helm {
     return objects;
   }
 
-  /** The most memory any thread's module holds; 0 before anybody asked. */
+  /** The most memory any thread's module holds; 0 while there is none. */
   get memoryBytes(): number {
-    return this.pool?.memoryBytes ?? 0;
+    return this.pool.memoryBytes;
   }
 
   /** Waits for nothing: what is being done is given up, and so is everything asked for later. */
   async close(): Promise<void> {
-    this.closed = true;
-    await this.pool?.close();
+    await this.pool.close();
   }
 
   private async ask<Reply extends object>(request: string, { subject, failed, tenant = "", chart, lookup }: Asking, signal: AbortSignal): Promise<Reply> {
     signal.throwIfAborted();
-    const pool = await this.start();
-    let ahead = chart && !pool.has(chart.digest) ? await packed(chart) : undefined; // here, so that no thread waits for it
-    const take = () => {
-      const bytes = ahead;
-      ahead = undefined; // it goes to the thread that takes it
-      return bytes;
-    };
-    const call = (): [HelmCall, MessagePort[]] => {
-      const line = lookup?.open();
-      return line ? [{ request, line }, [line.port]] : [{ request }, []];
-    };
-    const needs = chart && { digest: chart.digest, pack: () => take() ?? packed(chart) };
-    const reply = await pool.do({ subject, tenant, call, ...(needs && { needs }) }, signal);
-    try {
-      return readReply<Reply>(reply, subject, failed);
-    } finally {
-      reply.fill(0); // a secret value may be in it
-    }
-  }
-
-  private async start(): Promise<RenderPool> {
-    const refuseClosed = () => {
-      if (this.closed) throw new Fault("RendererMissing", "Helm", { detail: "it is closed" });
-    };
-    refuseClosed();
-    const { module, memoryLimitBytes } = await this.engine.get();
-    refuseClosed();
-    const { loadedLimitBytes, ...options } = this.options;
-    const thread = { module, memoryLimitBytes, recycleAboveBytes: memoryLimitBytes / 2, loadedLimitBytes };
-    this.pool ??= new RenderPool({ script: new URL("./thread.ts", import.meta.url), failed: "ReleaseRenderFailed", ...options, thread });
-    return this.pool;
+    return this.pool.use(async (pool) => {
+      let ahead = chart && !pool.has(chart.digest) ? await packed(chart) : undefined; // here, so that no thread waits for it
+      const take = () => {
+        const bytes = ahead;
+        ahead = undefined; // it goes to the thread that takes it
+        return bytes;
+      };
+      const call = (): [HelmCall, MessagePort[]] => {
+        const line = lookup?.open();
+        return line ? [{ request, line }, [line.port]] : [{ request }, []];
+      };
+      const needs = chart && { digest: chart.digest, pack: () => take() ?? packed(chart) };
+      const reply = await pool.do({ subject, tenant, call, ...(needs && { needs }) }, signal);
+      try {
+        return readReply<Reply>(reply, subject, failed);
+      } finally {
+        reply.fill(0); // a secret value may be in it
+      }
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import test from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
+import { eventually } from "../../../deploy/local/eventually.ts";
 import { configMap, lines, type Files } from "../fixtures.ts";
 import { chart, chartYaml, faultOf, helmEngine, noValues, plainly, renderFiles } from "./fixtures.ts";
 import type { RenderRequest } from "./types.ts";
@@ -202,6 +203,19 @@ test("[HE13] one chart is fetched and loaded once for all releases of it, and ag
   assert.deepEqual([one.loads, two.loads], [2, 1]);
   const many = await Promise.all(Array.from({ length: 20 }, (_, n) => engine.render(plainly(one, { release: { name: `r${n}`, namespace: "apps", revision: 1, isUpgrade: false } }), signal)));
   assert.deepEqual(many.map(({ document }) => document.name), Array.from({ length: 20 }, (_, n) => `r${n}`));
+});
+
+test("[HE21] an engine that nobody asks leaves memory; who asks next, also while it leaves, is answered", async () => {
+  const resting = await helmEngine({ idleMs: 0 });
+  const of = await chart({ "templates/a.yaml": configMap("a") });
+  const rendered = () => resting.render(plainly(of), signal).then(({ objects }) => objects.length);
+  assert.deepEqual(await Promise.all([rendered(), rendered()]), [1, 1], "it stays while somebody waits for it");
+  for (let round = 0; round < 3; round++) {
+    await eventually("nothing of it in memory", () => resting.memoryBytes === 0);
+    const before = of.loads;
+    assert.deepEqual([await rendered(), of.loads], [1, before + 1], "it knows the chart no longer");
+  }
+  assert.deepEqual([await rendered(), await rendered()], [1, 1]);
 });
 
 test("[HE14] time is the machine's, and chance cannot be foreseen", async () => {
