@@ -16,11 +16,14 @@ type Ended = { gone?: Gone; resumed?: true };
 /** With what an action deleted, or left to be deleted later. One that was cut short, by whatever it was, may have left a request behind. */
 export function suspected({ wary: before, suspects = [] }: Pick<ReleaseContext, "wary" | "suspects">, { gone, resumed }: Ended, doing: "acting" | "removing"): Pick<ReleaseContext, "wary" | "suspects"> {
   const wary = before ?? (resumed ? doing : undefined);
-  if (wary === undefined) return {};
+  if (wary === undefined && !leavesHooks({ gone })) return {};
   // Whoever only deletes creates nothing but hooks.
   const objects = (gone?.objects ?? []).filter(({ hook }) => wary === "acting" || hook).slice(0, Math.max(0, mostSuspects - countOf(suspects)));
   return { wary, suspects: gone && objects.length > 0 ? [...suspects, { ...gone, objects }] : suspects };
 }
+
+/** Hooks that it left to be deleted later, also when it has become calm since. */
+const leavesHooks = ({ gone }: { gone: Gone | undefined }): boolean => gone?.objects.some(({ hook }) => hook) === true;
 
 /** Storage is looked at as well, even where no object is suspect. */
 export const suspectsDue = ({ wary, suspects, facts }: ReleaseContext): boolean =>
@@ -29,7 +32,7 @@ export const suspectsDue = ({ wary, suspects, facts }: ReleaseContext): boolean 
 /** Whether a release whose object is deleted stays until it is calm. */
 export function lingers(c: ReleaseContext, removed: Ended): boolean {
   const { wary, suspects = [] } = suspected(c, removed, "removing");
-  return wary === "acting" || (wary === "removing" && countOf(suspects) > 0);
+  return wary === "acting" || (wary === "removing" && countOf(suspects) > 0) || leavesHooks({ gone: removed.gone });
 }
 
 export const sweeping = {

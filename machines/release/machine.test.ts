@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { stateOf } from "#machines/rules/release-state.ts";
 import type { ReleaseFacts } from "#protocol/messages/object.ts";
 import { Bed, facts, nothingKnown } from "./bed.ts";
 
@@ -131,6 +132,14 @@ test("[HR2] RetryOnFailure: no remediation, the same again after its interval, w
   bed.tick();
   assert.equal(ready(bed)?.status, "True");
   assert.deepEqual(bed.context.counts, { failures: 0, installs: 0, upgrades: 0 });
+});
+
+test("[HR18] a revision whose uninstall failed half way is acted on like one that failed", () => {
+  const bed = begun();
+  const [latest] = bed.context.history;
+  assert.ok(latest && bed.context.composed);
+  const last = { ...latest, status: "uninstalling" as const };
+  assert.equal(stateOf({ last, known: [] }, { composed: bed.context.composed, history: [latest], tests: { enabled: false, count: false } }).state, "Failed");
 });
 
 test("[HR2] what fails before anything is stored is tried again, and does not count", () => {
@@ -357,6 +366,23 @@ test("[FN16] an action that was cut short, by whatever it was, does the same; on
   const quiet = upgrading((each) => { each.gone = deleted("old"); });
   quiet.run();
   assert.deepEqual([quiet.context.wary, quiet.context.suspects], [undefined, undefined]);
+});
+
+test("[FN18] a hook that an action left until it is calm goes, also when it is calm before that action has ended", () => {
+  const bed = upgrading((each) => { each.gone = deleted("old", "hook"); });
+  bed.send({ type: "recovered" });
+  bed.send({ type: "calm" });
+  bed.run();
+  assert.deepEqual([bed.state, bed.context.wary, bed.context.suspects, bed.performed.at(-1)], ["settled", undefined, undefined, "sweep"]);
+  const leaving = begun();
+  leaving.gone = deleted("hook");
+  leaving.change({ deleting: true });
+  leaving.send({ type: "recovered" });
+  leaving.send({ type: "calm" });
+  leaving.step();
+  leaving.gone = undefined; // it went meanwhile
+  leaving.run();
+  assert.deepEqual([leaving.state, leaving.performed.filter((each) => each === "remove").length], ["gone", 2]);
 });
 
 test("[FN17] a release that is deleted after a crash of an action stays until nothing can come late any more", () => {

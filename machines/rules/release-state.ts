@@ -41,7 +41,8 @@ export function stateOf({ last }: Inspected, desired: Desired): Standing {
       ? { state: "Absent", reason: "found uninstalled release in storage" }
       : { state: "Unmanaged", reason: "found existing release in storage" };
   if (!isSame(last, latest)) return { state: "Unmanaged", reason: "release not observed to be made for object" };
-  if (last.status === "failed") return { state: "Failed", reason: "" };
+  // An uninstall that failed half way, for its hook say, is one more failure; Flux stays at it until somebody helps.
+  if (last.status === "failed" || last.status === "uninstalling") return { state: "Failed", reason: "" };
   if (last.status === "uninstalled") return { state: "Absent", reason: "found uninstalled release in storage" };
   if (last.status !== "deployed") return { state: "Unknown", reason: `unable to determine state for release with status '${last.status}'` };
   return standing(last, latest, desired);

@@ -50,6 +50,22 @@ test("[RL7] what left the manifest goes, unless its policy is to be kept or anot
   assert.notEqual(await bed.read(mapPath("taken")), undefined);
 });
 
+test("[RL26] what failed revisions have made goes with the next that is made, or with the release", async () => {
+  const failing = (version: number, ...objects: object[]) => made("strays", version, composition([configMap("strays"), ...objects]), { timeoutMs: 1_000 });
+  const refused = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "strays-refused" }, data: { number: 1 } };
+  await failing(1);
+  assert.equal((await failing(2, configMap("stray-2"), deployment("stray-2", "registry.example/app:missing"))).fault?.code, "HealthCheckFailed");
+  assert.notEqual((await failing(3, refused)).fault, undefined);
+  assert.notEqual(await bed.read(mapPath("stray-2")), undefined, "the third was refused before anything was written");
+  const acted = await failing(4);
+  assert.equal(acted.fault, undefined);
+  assert.deepEqual(acted.changes.filter(({ action }) => action === "deleted").map(({ id }) => id.split("_").slice(1).join("_")).sort(), ["stray-2__ConfigMap", "stray-2_apps_Deployment"]);
+  await failing(5, configMap("stray-5"), deployment("stray-5", "registry.example/app:missing"));
+  await failing(6, refused);
+  await uninstall(bed.call(placeIn(namespace, "strays")), 6, removal);
+  for (const name of ["strays", "stray-2", "stray-5"]) assert.equal(await bed.read(mapPath(name)), undefined, name);
+});
+
 test("[RL8] an object that does not become ready is named with its last events, and the revision is failed", async () => {
   await made("late", 1, composition([deployment("late")]));
   const acted = await made("late", 2, composition([deployment("late", "registry.example/app:missing")]), { timeoutMs: 4_000 });

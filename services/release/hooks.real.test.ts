@@ -94,6 +94,10 @@ test("[RL34] hooks of a deletion run before the objects go and after; one that f
   assert.equal(failed.fault?.code, "HookFailed");
   assert.notEqual(await bed.read(mapPath("leaving")), undefined);
   assert.equal((await readRevision(call, 1))?.document.info.status, "uninstalling");
+  const uid = (await bed.read(jobPath("d-before")))?.metadata.uid;
+  const again = await uninstall(call, 1, { ...removal, timeoutMs: 2_000 });
+  assert.equal(again.fault?.code, "HookFailed");
+  assert.notEqual((await bed.read(jobPath("d-before")))?.metadata.uid, uid, "whoever tries again runs it again");
   const acted = await uninstall(bed.call(placeIn(namespace, "leaving")), 1, { ...removal, hooks: false });
   assert.equal(acted.fault, undefined);
   assert.equal(await bed.read(mapPath("leaving")), undefined);

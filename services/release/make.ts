@@ -13,6 +13,7 @@ import { runHooks } from "./hooks.ts";
 import { named, parseManifest, placed, placedStill, type ManifestObject } from "./manifest.ts";
 import { applyDefinitions, applyObjects, bareEntries, createNamespace, definitionsOf, entriesOf, refuseForeign, removeObjects, settled, type DefinitionPolicy } from "./objects.ts";
 import { waitReady } from "./ready.ts";
+import { objectsOf, readAll, unreplaced } from "./standing.ts";
 import { createRevision, listRevisions, readRevision, secretName, truncate, updateRevision, type Revision, type Stored } from "./storage.ts";
 
 /** What the chart came to: everything but where the revision stands. */
@@ -58,6 +59,8 @@ type Run = {
   others: Revision[];
   target: ManifestObject[];
   before: ManifestObject[];
+  /** What goes: it was in what is replaced, or in what failed since, and is not wanted any more. */
+  left: ManifestObject[];
   serverSide: boolean;
   definitions: KubeObject[];
   written: Map<number, Stored>;
@@ -88,13 +91,15 @@ async function begin(call: ReleaseCall, asked: Made | Again, options: MakeOption
   const { definitions } = await chartDefinitions(call, asked, journal);
   const target = await placed(call.cluster, parseManifest(document.manifest, subject), place.namespace, definitions);
   const before = current ? await placedStill(call.cluster, parseManifest(current.document.manifest, subject), current.document.namespace || place.namespace) : [];
+  const since = await readAll(call, unreplaced(others).filter(({ version }) => version !== current?.revision.version));
+  const left = without([...before, ...without(await objectsOf(call, since), before)], target);
   if (!options.takeOwnership && asked.action !== "rollback") await refuseForeign(call, without(target, before));
   if (asked.action !== "rollback" && asked.createNamespace) journal.changes.push(...(await createNamespace(call)));
   if (!stored) await truncate(call, revisions, options.maxHistory);
   const begun = stored ?? (await createRevision(call, document, call.intent, current?.labels ? userLabels(current.labels) : {}));
   if (!isPending(begun.document.info.status)) return answerOf(call, begun, journal);
   return {
-    action: asked.action, journal, stored: begun, resumed: stored !== undefined, current, replaced: replacedIn(asked, current, newest), others, target, before, serverSide: begun.document.apply_method === "ssa",
+    action: asked.action, journal, stored: begun, resumed: stored !== undefined, current, replaced: replacedIn(asked, current, newest), others, target, before, left, serverSide: begun.document.apply_method === "ssa",
     definitions, written: new Map([[begun.revision.version, begun]]), entries: bareEntries(target), created: new Set(),
   };
 }
@@ -109,7 +114,7 @@ async function carryOut(call: ReleaseCall, run: Run, options: MakeOptions): Prom
   run.entries = run.entries.map((entry) => known.get(entry.id) ?? entry);
   journal.say(`applied ${outcome.changes.length} of ${target.length} objects, ${run.created.size} of them new`);
   settled(outcome);
-  await removeLeft(call, run, without(before, target));
+  await removeLeft(call, run);
   await waitReady(call, target, options);
   if (options.hooks) await hooksOf(call, run, `post-${action}`, options.timeoutMs);
 }
@@ -121,7 +126,7 @@ async function hooksOf(call: ReleaseCall, run: Run, event: HookEvent, timeoutMs:
 }
 
 /** What left the manifest goes, unless it says that it is to be kept. */
-async function removeLeft(call: ReleaseCall, { journal, target }: Run, left: ManifestObject[]): Promise<void> {
+async function removeLeft(call: ReleaseCall, { journal, target, left }: Run): Promise<void> {
   if (left.length === 0) return;
   const { deleted, missing, fault } = await removeObjects(call, left, new Set(target.map(({ id }) => id)));
   journal.gone.push(...named(left, deleted));

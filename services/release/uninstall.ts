@@ -5,8 +5,9 @@ import { waitTermination } from "#services/cluster/prune.ts";
 import { isInterruption, Journal, type Acted, type ActionOptions, type ReleaseCall } from "./call.ts";
 import { runHooks } from "./hooks.ts";
 import { withInfo } from "./make.ts";
-import { named, parseManifest, placedStill, type ManifestObject } from "./manifest.ts";
+import { named } from "./manifest.ts";
 import { removeObjects } from "./objects.ts";
+import { objectsOf, readAll, unreplaced } from "./standing.ts";
 import { listRevisions, readRevision, removeRevision, secretName, updateRevision, type Revision, type Stored } from "./storage.ts";
 
 export type UninstallOptions = ActionOptions & { keepHistory: boolean; propagation: "background" | "foreground" | "orphan" };
@@ -45,9 +46,13 @@ async function carryOut(call: ReleaseCall, journal: Journal, { found, resumed, r
   if (options.hooks) {
     const { stored: now, fault } = await runHooks(call, journal, stored, "pre-delete", options.timeoutMs);
     stored = now;
-    if (fault) return acted({ fault: fault.toJSON() });
+    if (fault) {
+      // Whoever tries it again begins with the first hook, as Helm does.
+      stored = await updateRevision(call, stored, stored.document, { intent: call.intent });
+      return acted({ fault: fault.toJSON() });
+    }
   }
-  const items = await itemsOf(call, [stored, ...(await unfinished(call, revisions))]);
+  const items = await objectsOf(call, [stored, ...(await readAll(call, unreplaced(revisions.slice(1))))]);
   const { deleted, missing, skipped, fault } = await removeObjects(call, items.filter(({ object }) => !isKept(object.metadata.annotations)), new Set(), propagations[options.propagation]);
   journal.gone.push(...named(items, deleted));
   const gone = deleted.filter((id) => !missing.includes(id));
@@ -72,21 +77,6 @@ async function carryOut(call: ReleaseCall, journal: Journal, { found, resumed, r
   const written = await settle(call, stored, revisions, options.keepHistory);
   const failure = late.length > 0 ? new Fault("ReleaseFailed", name, { detail: `uninstallation completed with ${late.length} error(s): ${late.join("; ")}` }).toJSON() : undefined;
   return acted({ written, entries: [], ...(failure && { fault: failure }) });
-}
-
-/** What an upgrade that was never finished would have replaced: some of its objects may be in no newer manifest. */
-async function unfinished(call: ReleaseCall, [newest, ...older]: Revision[]): Promise<Stored[]> {
-  const deployed = older.find(({ status, version }) => status === "deployed" && version !== newest?.version);
-  const stored = deployed && (await readRevision(call, deployed.version));
-  return stored ? [stored] : [];
-}
-
-/** Of several revisions, each once. */
-async function itemsOf(call: ReleaseCall, revisions: Stored[]): Promise<ManifestObject[]> {
-  const { name, storageNamespace, namespace } = call.place;
-  const found = await Promise.all(revisions.map(({ document, revision: { version } }) =>
-    placedStill(call.cluster, parseManifest(document.manifest, `Secret/${storageNamespace}/${secretName(name, version)}`), document.namespace || namespace)));
-  return [...new Map(found.flat().toReversed().map((item) => [item.id, item])).values()];
 }
 
 async function settle(call: ReleaseCall, stored: Stored, revisions: Revision[], keepHistory: boolean): Promise<Stored[]> {
