@@ -106,11 +106,12 @@ function whyMadeNotCalm({ kube, upstream, checks }: Peace): string[] {
   ];
 }
 
-function whyReleaseNotCalm({ kube, upstream, checks, wanted }: Peace): string[] {
+function whyReleaseNotCalm({ kube, upstream, checks, script, wanted }: Peace): string[] {
   const chart = upstream.commits.at(-1)?.["chart"];
   const isWanted = wanted.has(releaseId) && chart !== undefined && chart !== "broken";
+  const wasLetGo = letsGo(script, releaseId);
   const left = !isWanted && kube.get(pathOfUnit(releaseId)) ? [`[HR11] ${releaseId} is not gone`] : [];
-  return [...left, ...checks.releases.whyNotCalm(releaseId, isWanted ? chart : undefined, checks.placed(releaseId)?.record)];
+  return [...left, ...checks.releases.whyNotCalm(releaseId, isWanted ? chart : undefined, checks.placed(releaseId)?.record, wasLetGo)];
 }
 
 /** Whether it may have been suspended when it was deleted: then its objects stay, and nobody knows of them any more. */

@@ -166,7 +166,7 @@ export class Checks {
     for (const { attempt } of record.runs) this.runs.add(`${id} ${attempt}`);
     this.promised(id, before, record);
     if (key.kind === "kustomization") this.waits.recorded(key, before, record);
-    if (isRelease(id)) this.releases.recorded(record);
+    if (isRelease(id)) this.releases.recorded(before, record);
     if (key.kind === "gitrepository") this.announced(id, before, record, batch);
     const [was, is] = [before, record].map((each) => (each?.snapshot.context ?? {}) as { handledAt?: string; facts?: { uid: string } | null });
     if (was?.facts && was.facts.uid === is?.facts?.uid)
@@ -272,7 +272,8 @@ export class Checks {
   performing(worker: Observed, src: string, call: EffectCall): (outcome?: unknown) => void {
     const id = `${worker.process.name} ${actorId(call.key)}`;
     const { facts } = call.context as { facts?: { suspended: boolean; finalizer: boolean } | null };
-    this.expect(!facts?.suspended || src === "remove" || src === "release", "RC6", () => `${id}: ${src} though it is suspended`);
+    const seenThrough = src === "act"; // what was decided on before
+    this.expect(!facts?.suspended || seenThrough || src === "remove" || src === "release", "RC6", () => `${id}: ${src} though it is suspended`);
     const mine = { call, abortedMs: undefined as number | undefined };
     const others = this.working.get(id) ?? [];
     for (const other of others)
@@ -301,9 +302,9 @@ export class Checks {
     const hand = `${worker.process.name} ${id}`;
     this.promised(id, before, after);
     const state = String(after.snapshot["value"]);
-    const { facts } = after.snapshot.context as { facts?: { invalid?: unknown } | null };
+    const { facts, stalledBy } = after.snapshot.context as { facts?: { invalid?: unknown } | null; stalledBy?: unknown };
     const idle = after.runs.length === 0 && after.timers.length === 0;
-    const mayRest = ["waiting", "suspended", "gone"].includes(state) || facts?.invalid !== undefined;
+    const mayRest = ["waiting", "suspended", "gone"].includes(state) || (state === "stalled" && stalledBy !== undefined) || facts?.invalid !== undefined;
     this.expect(!idle || mayRest, "RT5", () => `${id} in ${state} has no run and no timer`);
     const rests = after.runs.length === 0 && after.timers.every(({ event }) => event.type === "calm"); // which begins nothing
     this.expect(state !== "suspended" || rests, "RC6", () => `${id} is suspended and goes on`);

@@ -38,6 +38,7 @@ export type KubePorts = {
   acting(): By;
   watchMs(): number;
   interrupted: ClientPorts["interrupted"];
+  held: ClientPorts["held"];
   mutate?: ClientPorts["mutate"];
   conditions: Conditions;
 };
@@ -108,8 +109,8 @@ export class ClusterRequests implements RequestPort {
   }
 
   handleOf(): ClusterHandle {
-    const { process, kube, conditions, sent, acting, watchMs, interrupted, mutate } = this.ports;
-    return simulatedHandle({ process, kube, conditions, sent, by: acting, watchMs, interrupted, mutate, request: (run) => this.request(run) });
+    const { process, kube, conditions, sent, acting, watchMs, interrupted, held, mutate } = this.ports;
+    return simulatedHandle({ process, kube, conditions, sent, by: acting, watchMs, interrupted, held, mutate, request: (run) => this.request(run) });
   }
 
   hasAccount(): Promise<boolean> {

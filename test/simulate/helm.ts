@@ -7,11 +7,26 @@ import { labels } from "#protocol/api/annotations.ts";
 import type { KubeObject } from "#machines/rules/inventory.ts";
 import type { ChartFacts, Helm, ReleaseHook, RenderRequest } from "#services/render/helm/types.ts";
 
-/** What a chart is made of: by name of its object the text in it. `hook_<events>_<name>`: a Job in its place, which fails when the text begins with `sick`. */
+/**
+ * What a chart is made of: by name of its object the text in it, with the value `v` in place of `{v}`. `hook_<events>_<name>`: a Job
+ * in its place, which fails when the text begins with `sick`. `job_<name>`: one that is no hook, and is another for another text.
+ */
 export type SmallChart = { name: string; version: string; objects: Record<string, string> };
 
 /** Tells how a simulated Job ends. */
 export const endsAs = "simulate/ends";
+
+const aJob = "job_";
+const endOf = (text: string): string => (text.startsWith("sick") ? "Failed" : "Complete");
+const jobName = (release: string, key: string, text: string): string => `${release}-${key.slice(aJob.length)}-${text}`;
+const filled = (text: string, values: { v?: string }): string => text.replace("{v}", values.v ?? "");
+
+/** By kind and name: the data of what a chart renders to, hooks apart. */
+export const renderedObjects = (release: string, chart: Record<string, string>, values: object): Map<string, object | undefined> =>
+  new Map(Object.entries(chart).filter(([key]) => !key.startsWith("hook_")).map(([key, text]) => {
+    const value = filled(text, values);
+    return key.startsWith(aJob) ? [`Job ${jobName(release, key, value)}`, undefined] : [`ConfigMap ${release}-${key}`, { value }];
+  }));
 
 /** @param read a chart out of its archive */
 export function smallHelm(read: (archive: Uint8Array) => SmallChart): Pick<Helm, "loadChart" | "composeValues" | "render" | "digest" | "digestSpec"> {
@@ -47,15 +62,17 @@ export function smallHelm(read: (archive: Uint8Array) => SmallChart): Pick<Helm,
   };
 }
 
-function objectOf({ name: chart }: SmallChart, name: string, value: string, { release, postRender }: RenderRequest): KubeObject {
+function objectOf({ name: chart }: SmallChart, name: string, text: string, { release, postRender, values }: RenderRequest): KubeObject {
+  const value = filled(text, JSON.parse(values.text) as object);
+  if (name.startsWith(aJob)) return { apiVersion: "batch/v1", kind: "Job", metadata: { name: jobName(release.name, name, value), labels: { chart, ...originOf(postRender) }, annotations: { [endsAs]: endOf(value) } } };
   return { apiVersion: "v1", kind: "ConfigMap", metadata: { name: `${release.name}-${name}`, labels: { chart, ...originOf(postRender) } }, data: { value } };
 }
 
 function hookOf({ name: chart }: SmallChart, key: string, value: string, { release, postRender }: RenderRequest): ReleaseHook {
   const [, events = "", ...rest] = key.split("_");
   const name = `${release.name}-${rest.join("-")}`;
-  const job = { apiVersion: "batch/v1", kind: "Job", metadata: { name, labels: originOf(postRender), annotations: { "helm.sh/hook": events, [endsAs]: value.startsWith("sick") ? "Failed" : "Complete" } } };
-  return { name, kind: "Job", path: `${chart}/templates/${key}.yaml`, manifest: JSON.stringify(job), events: events.split(",") as ReleaseHook["events"], last_run: { phase: "" }, delete_policies: value.endsWith("gone") ? ["hook-succeeded"] : ["before-hook-creation"] };
+  const job = { apiVersion: "batch/v1", kind: "Job", metadata: { name, labels: originOf(postRender), annotations: { "helm.sh/hook": events, [endsAs]: endOf(value) } } };
+  return { name, kind: "Job", path: `${chart}/templates/${key}.yaml`, manifest: JSON.stringify(job), events: events.split(",") as ReleaseHook["events"], last_run: { phase: "" }, delete_policies: ["before-hook-creation", ...(value.endsWith("gone") ? ["hook-succeeded" as const] : [])] };
 }
 
 const originOf = (postRender: RenderRequest["postRender"]) => {

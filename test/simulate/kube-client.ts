@@ -24,6 +24,8 @@ export type ClientPorts = {
   watchMs(): number;
   /** What happens to the sender of a write in the tick in which it leaves; undefined: nothing. */
   interrupted(by: By): Interrupted | undefined;
+  /** Before its sender asks for the lease: over when that goes on. */
+  held(by: By): Promise<void> | undefined;
   /** What a mutant does wrongly, and what it leaves out. */
   mutate?: ((client: KubeClient) => KubeClient) | undefined;
   conditions: { uid: boolean; resourceVersion: boolean; createOnly: boolean; guard: boolean };
@@ -64,6 +66,8 @@ function simulatedClient(ports: ClientPorts): KubeClient {
   async function request<T>(asked: KubeRequest): Promise<KubeAnswer<T>> {
     const by = ports.by();
     for (let attempt = 1; ; attempt++) {
+      const held = asked.guard && ports.held(by);
+      if (held) await held;
       asked.signal?.throwIfAborted();
       if (asked.guard) {
         if (ports.conditions.guard) asked.guard(); // in the tick in which it leaves

@@ -28,6 +28,8 @@ type Mutant = Mutation & {
 };
 
 const mutants: Mutant[] = [
+  { name: "a hook is made without asking for the lease", rules: ["OW9", "OW3"], life: "install", how: "stops before", write: 3, client: onRequest((asked) => (isJob(asked) ? { ...asked, guard: () => {} } : asked)) },
+  { name: "a revision is stored without asking for the lease", rules: ["OW9", "OW3"], life: "upgrade", how: "stops before", write: 1, client: onRequest((asked) => (isStorage(asked) && asked.guard ? { ...asked, guard: () => {} } : asked)) },
   { name: "a revision is stored after its objects", rules: ["RL20"], life: "install", how: "stops", write: 0, client: early },
   { name: "what was deployed is superseded last", rules: ["RL2"], life: "upgrade", how: "stops", write: 0, client: late((asked) => statusIn(asked) === "superseded") },
   { name: "a pending revision passes for a failed one", rules: ["HR12", "HR1", "RL2"], life: "a revision that helm left pending", how: "stops", write: 0, worker: onInspected((status) => (status.startsWith("pending-") ? "failed" : status)) },
@@ -66,6 +68,7 @@ const lateMs = 1_500;
 type ClientOf = NonNullable<SimulatedWorkerOptions["client"]>;
 
 const isStorage = ({ path }: KubeRequest): boolean => /\/secrets(?:\/|$)/.test(path);
+const isJob = ({ method, path, guard }: KubeRequest): boolean => method !== "GET" && guard !== undefined && path.includes("/jobs/");
 const statusIn = ({ body }: KubeRequest): string | undefined => (body as KubeObject | undefined)?.metadata?.labels?.["status"];
 
 /** Writes an object of the release before its revision is stored. */

@@ -30,14 +30,16 @@ export type Work =
   | { do: "depend"; unit: string; on: string[] }
   | { do: "gate"; open: boolean }
   | { do: "leave pending" }
+  | { do: "change release"; spec: Record<string, unknown> }
+  | { do: "ask release"; for: "force" | "reset"; value: string }
   | { do: "label"; unit: string; key: string | null };
 
-/** At the `write`th write that leaves for the release, from `fromMs` on. `late`: its owner dies, and it arrives when another is at work. */
-export type Interruption = { fromMs: number; write: number; how: "dies after" | "late" | "stops" | "hands over" };
+/** At the `write`th write that leaves for the release, from `fromMs` on. `late`: its owner dies, and it arrives when another is at work. `stops before`: in the tick before it asks for its lease. */
+export type Interruption = { fromMs: number; write: number; how: "dies after" | "late" | "stops" | "stops before" | "hands over" };
 
 export type Step = { atMs: number } & (Fault | Work);
 
-export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[]; /** Whom each unit depends on, at the beginning and at the end. */ dependsOn?: Record<string, string[]>; /** Whether there is a source that is made from the repository. */ made?: boolean; /** Whether a Helm release is made of that. */ release?: boolean; /** Whether there are no Kustomizations. */ bare?: boolean; /** What happens at a write of the release. */ interruption?: Interruption; /** Of the worker in each slot that is there for a shard: its key. */ shards?: Record<number, string> };
+export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[]; /** Whom each unit depends on, at the beginning and at the end. */ dependsOn?: Record<string, string[]>; /** Whether there is a source that is made from the repository. */ made?: boolean; /** Whether a Helm release is made of that. */ release?: boolean; /** Whether there are no Kustomizations. */ bare?: boolean; /** What happens at a write of the release. */ interruption?: Interruption; /** How long its Jobs take, at least and at most. */ jobsMs?: [number, number]; /** Whether its chart changes once more when all is calm. */ renewed?: boolean; /** Of the worker in each slot that is there for a shard: its key. */ shards?: Record<number, string> };
 
 export const units = ["kustomization/apps/a", "kustomization/apps/b", "kustomization/apps/c"];
 /** A source that is made from the other one. */

@@ -36,6 +36,7 @@ export type SimulatedWorkerOptions = Pick<WorkerOptions, "artifacts" | "renderer
   conditions: KubePorts["conditions"];
   watchMs: WatchPorts["lateMs"];
   interrupted: KubePorts["interrupted"];
+  held: KubePorts["held"];
   isCut: WatchPorts["isCut"];
   sources: NonNullable<WorkerOptions["sources"]>;
   say(text: string): void;
@@ -84,7 +85,7 @@ export class SimulatedWorker {
     this.process = process;
     this.shard = options.shard ?? "";
     const { name, clock } = process;
-    const requests = new ClusterRequests({ process, kube, fate, conditions, by: (unit, signal) => this.by(unit, signal), sent: (by) => watch.sent(this, by), acting: () => this.acting(), watchMs: options.watchMs, interrupted: options.interrupted, mutate: options.client && ((client) => options.client?.(client, process) ?? client) });
+    const requests = new ClusterRequests({ process, kube, fate, conditions, by: (unit, signal) => this.by(unit, signal), sent: (by) => watch.sent(this, by), acting: () => this.acting(), watchMs: options.watchMs, interrupted: options.interrupted, held: options.held, mutate: options.client && ((client) => options.client?.(client, process) ?? client) });
     const watches = clusterWatch({ process, kube, lateMs: options.watchMs, isCut: options.isCut });
     let ports: HostPorts | undefined;
     this.worker = new Worker({

@@ -56,7 +56,7 @@ export class World {
   private readonly ears = new Map<string, (() => void)[]>();
   private readonly kube = new SimulatedKube(() => this.time.nowMs);
   private readonly upstream = new Upstream();
-  private readonly checks: Checks;
+  readonly checks: Checks;
   private readonly slots: (SimulatedWorker | undefined)[] = [];
   private readonly until = new Map<string, number>();
   private readonly stored = new Map<string, Uint8Array>();
@@ -67,6 +67,9 @@ export class World {
   private serial = 0;
   /** Of the release, since the interruption may come. */
   writes = 0;
+  /** Those that made a hook. */
+  readonly hookWrites: number[] = [];
+  private wasHeld = false;
   private lateMs = 0;
   private calm = false;
   private ended = false;
@@ -86,7 +89,8 @@ export class World {
     this.kube.create(gitRepository(), "kubectl", somebody);
     if (this.script.made) this.kube.create(madeSource(), "kubectl", somebody);
     if (this.script.release) this.wanted.add(releaseId);
-    if (this.script.release) runJobs(this.kube, this.time, () => this.random.between(500, 3_000));
+    this.kube.watch(({ verb, after, by }) => { if (by.act && verb === "create" && after?.metadata.annotations?.[annotations.hook]) this.hookWrites.push(this.writes); });
+    if (this.script.release) runJobs(this.kube, this.time, () => this.random.between(...((!this.calm && this.script.jobsMs) || ([500, 3_000] as const))), () => this.calm);
     if (this.script.bare) for (const unit of units) this.wanted.delete(unit);
     for (const unit of this.wanted) this.kube.create(this.written(unit), "kubectl", somebody);
     this.kube.create({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "foreign", namespace: "apps" }, data: { value: "theirs" } }, "kubectl", somebody);
@@ -180,7 +184,7 @@ export class World {
     return {
       process, ...(shard && { shard }), kube: this.kube, log: this.numbered(mutated, process), bus: this.mutation.bus?.(bus) ?? bus, fate: () => this.kubeFate(slot),
       conditions: { uid: true, resourceVersion: true, createOnly: true, guard: true, touch: true, ...this.mutation.conditions },
-      watchMs: () => this.random.between(2, 40), interrupted: (by) => this.interrupted(process, slot, by),
+      watchMs: () => this.random.between(2, 40), interrupted: (by) => this.interrupted(process, slot, by), held: (by) => this.held(process, by),
       isCut: () => this.isOn("cut cluster all") || this.isOn(`cut cluster ${slot}`),
       sources: { gitrepository: gitSource(this.upstream, delay, () => this.isOn("fail upstream")), helmchart: madeFromGit(delay) },
       say: (text) => this.say(`${process.name} ${text}`),
@@ -268,10 +272,25 @@ export class World {
     return fate;
   }
 
+  /** Of the write that is about to ask for the lease. */
+  private held(process: Process, { act }: By): Promise<void> | undefined {
+    const { fromMs = 0, write = 0, how } = this.script.interruption ?? {};
+    if (!act || how !== "stops before" || this.wasHeld || this.calm || this.time.sinceBeginMs() < fromMs || this.writes + 1 !== write) return undefined;
+    this.wasHeld = true;
+    this.say(`${process.name} ${how} write ${write}: ${JSON.stringify(act)}`);
+    this.stopFor(process, 6_000);
+    return process.sleep(0);
+  }
+
+  private stopFor(process: Process | undefined, forMs: number): void {
+    process?.stop();
+    this.time.in(forMs, () => { process?.resume(); this.checks.disturbed(); });
+  }
+
   private interrupted(process: Process, slot: number, { act }: By): Interrupted | undefined {
     const { fromMs = 0, write = 0, how } = this.script.interruption ?? {};
     if (!act || this.calm || this.time.sinceBeginMs() < fromMs || ++this.writes !== write) return undefined;
-    this.say(`${process.name} ${how} at write ${write}: ${JSON.stringify(act)}`);
+    if (how !== "stops before") this.say(`${process.name} ${how} at write ${write}: ${JSON.stringify(act)}`);
     switch (how) {
       case "dies after": case "late": {
         this.crash(slot, 500);
@@ -280,8 +299,7 @@ export class World {
         return { dead: true, arriveMs: this.random.between(4_000, 50_000) };
       }
       case "stops": {
-        process.stop();
-        this.time.in(6_000, () => { process.resume(); this.checks.disturbed(); });
+        this.stopFor(process, 6_000);
         return { stopped: true };
       }
       case "hands over": {
@@ -300,12 +318,7 @@ export class World {
       case "leave": return this.leave(step.slot, step.backMs);
       case "join": return this.boot(step.slot, 0);
       case "drain": return this.slots[step.slot]?.process.state === "running" ? this.slots[step.slot]?.drain(step.on) : undefined;
-      case "stop": {
-        const worker = this.slots[step.slot];
-        worker?.process.stop();
-        this.time.in(step.forMs, () => { worker?.process.resume(); this.checks.disturbed(); });
-        return;
-      }
+      case "stop": return this.stopFor(this.slots[step.slot]?.process, step.forMs);
       case "cut log": case "cut cluster": return this.turnOn(`${step.do} ${step.slot}`, step.forMs);
       case "lose acks": case "land late": case "lose copies": case "lose words": case "delay requests": case "fail requests": case "fail upstream":
         return this.turnOn(step.do, step.forMs);
@@ -331,6 +344,12 @@ export class World {
         if (step.hinted) this.push();
         return;
       }
+      case "change release": return this.edit(releaseId, (object) => ({ ...object, spec: { ...(object["spec"] as object), ...step.spec } }));
+      case "ask release": return this.edit(releaseId, (object) => ({
+        ...object, metadata: { ...object.metadata, annotations: {
+          ...object.metadata.annotations, [annotations.requestedAt]: step.value, [annotations[step.for === "force" ? "forceAt" : "resetAt"]]: step.value,
+        } },
+      }));
       case "request":
         return this.edit(step.unit, (object) => ({
           ...object, metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, [annotations.requestedAt]: step.value } },
@@ -436,7 +455,8 @@ export class World {
       tree[path] = Object.fromEntries(Object.entries(tree[path] === "broken" ? {} : (tree[path] ?? {})).map(([name, value]) => [name, value.replace("sick", "well")]));
     // Whether anybody tells of it or not.
     this.time.in(this.random.between(0, 4_000), () => {
-      this.upstream.commit({ ...tree, a: { ...(tree["a"] as object), last: "one" } });
+      const last = { last: "one" };
+      this.upstream.commit({ ...tree, a: { ...(tree["a"] as object), ...last }, ...(this.script.renewed && { chart: { ...(tree["chart"] as object), ...last } }) });
       this.ended = true;
       if (this.script.interruption || this.random.chance(0.5)) this.push();
     });
