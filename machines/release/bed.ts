@@ -51,6 +51,8 @@ export class Bed {
   /** What sources of values hold, by their ids; and of the chart's, when it was stored and by which change. */
   values?: Record<string, Offered> | undefined;
   stored = { storedAt: "2026-01-01T00:00:00Z", traceparent: "" };
+  /** Whether the chart is not made yet of what its source holds. */
+  behind = (): boolean => false;
   /** Of the values in the artifacts that were found; without it their digest is that of `composed`. */
   configDigest?: (valuesFrom: NonNullable<ReleaseContext["valuesFrom"]>) => string;
   /** What each action has deleted, and whether it had been begun before. */
@@ -137,7 +139,7 @@ export class Bed {
       case "adopt": return null;
       case "applyChart": return { chart: "" };
       case "checkDependencies": return { awaits: [] };
-      case "findChart": return { artifact: { revision: `${this.composed.chartVersion}@sha256:1`, digest: this.composed.chartVersion, sizeBytes: 1, path: "p", storedAt: this.stored.storedAt }, traceparent: this.stored.traceparent, ...(this.values && { values: this.values }), ociDigest: "", known: this.known };
+      case "findChart": return { artifact: { revision: `${this.composed.chartVersion}@sha256:1`, digest: this.composed.chartVersion, sizeBytes: 1, path: "p", storedAt: this.stored.storedAt }, traceparent: this.stored.traceparent, ...(this.values && { values: this.values }), ...(this.behind() && { behind: true }), ociDigest: "", known: this.known };
       case "compose": return this.wanted;
       case "inspect": return { ...(this.last && { last: this.last }), known: this.storage, storage: this.seen };
       case "act": return this.act(input as ActInput);

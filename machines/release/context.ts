@@ -54,6 +54,8 @@ export type ReleaseContext = {
   /** The action that was decided on last and is not known to be done. */
   act?: ActInput | undefined;
   actingMs?: number | undefined;
+  /** How often this run has waited for its chart. Absent: not yet. */
+  pairings?: number | undefined;
   /** What this run has done. */
   done: Step[];
   next?: Next | undefined;

@@ -28,6 +28,7 @@ import { corrected, drifted, drifting, withStanding } from "./drifting.ts";
 import { lingers, suspected, suspectsDue, sweeping } from "./late.ts";
 import { afterAct, inSync, kept, movedBy, noticeOf, outcomeIn, uninstalled, type Recorded } from "./record.ts";
 import { summaryOf } from "./status.ts";
+import { pairing, pairingGuards, pairingMs } from "./pairing.ts";
 import { releaseWords } from "./words.ts";
 
 export type { ReleaseContext } from "./context.ts";
@@ -64,7 +65,7 @@ function keep({ context, notice }: Recorded, enqueue: Enqueue): void {
 export const release = setup({
   types: {} as { input: { key: string }; context: ReleaseContext; events: ReleaseEvent; emitted: Notice | UnitReady },
   guards: {
-    ...objectGuards, ...unitGuards,
+    ...objectGuards, ...unitGuards, ...pairingGuards,
     unleashed: () => false, // another mode of drift is another generation
     calm: ({ context }) => context.wary === undefined,
     suspectsDue: ({ context }) => suspectsDue(context),
@@ -95,6 +96,7 @@ export const release = setup({
     backoff: ({ context }) => backoffMs(Math.max(1, context.failures)),
     retry: ({ context: { next, failures } }) => (next?.do === "retry" ? next.afterMs : backoffMs(Math.max(1, failures))),
     contest: ({ context }) => contestedMs(context.corrections),
+    pairing: ({ context }) => pairingMs(context),
     dependency: 30_000, // Flux's --requeue-dependency
     /** A change of what is awaited wakes the release; this only repairs what went wrong with that. */
     missedDependency: missedDependencyMs,
@@ -159,7 +161,7 @@ export const release = setup({
         ...(forceAt && requestedAt && { handledForceAt: forceAt }), ...(resetAt && requestedAt && { handledResetAt: resetAt }),
       };
     }),
-    begin: assign(({ context, event }) => ({ done: [], next: undefined, stalledBy: undefined, compareAll: mustCompareAll(context, timeOf(event)), chartSeen: chartSeenBy(context, timeOf(event)) })),
+    begin: assign(({ context, event }) => ({ done: [], next: undefined, stalledBy: undefined, pairings: undefined, compareAll: mustCompareAll(context, timeOf(event)), chartSeen: chartSeenBy(context, timeOf(event)) })),
     decide: enqueueActions(({ context: c, event, enqueue }) => {
       const inspected = (event as unknown as { output: Inspected }).output;
       if (!c.facts || !c.composed) return;
@@ -219,7 +221,7 @@ export const release = setup({
       enqueue.assign(suspected(c, removed ?? {}, "removing"));
     }),
     forgetSuspects: assign({ suspects: undefined }),
-    beginComparing: assign({ drifted: false }),
+    beginComparing: assign({ drifted: false }), countPairing: assign({ pairings: ({ context }) => (context.pairings ?? 0) + 1 }),
     countCorrection: assign({ corrections: ({ context }) => context.corrections + 1 }),
     tellDrift: enqueueActions(({ context, event, enqueue }) => keep(drifted(context, (event as unknown as { output: DriftOutcome }).output.differences), enqueue)),
     tellCorrected: enqueueActions(({ context, event, enqueue }) => keep(corrected(context, (event as unknown as { output: CorrectOutcome }).output), enqueue)),
@@ -284,9 +286,10 @@ export const release = setup({
       invoke: {
         id: "findChart", src: "findChart", input: null,
         onError: { target: "failing", actions: "fail" },
-        onDone: { target: "composing", actions: assign(({ context, event }) => taken(context, event.output)) },
+        onDone: [{ guard: "waitsForChart", target: "pairing" }, { target: "composing", actions: assign(({ context, event }) => taken(context, event.output)) }],
       },
     },
+    ...pairing,
     composing: {
       tags: busy,
       invoke: {

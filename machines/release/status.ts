@@ -9,7 +9,7 @@ import type { ReleaseContext } from "./context.ts";
 import { stepOf } from "./record.ts";
 import { releaseWords } from "./words.ts";
 
-const silent = new Set(["waiting", "adopting", "sweeping", "removing", "lingering", "releasing", "gone"]);
+const silent = new Set(["waiting", "adopting", "pairing", "sweeping", "removing", "lingering", "releasing", "gone"]);
 const preparing = new Set(["charting", "finding", "composing"]);
 
 /** Undefined: leave the object's status as it is. */

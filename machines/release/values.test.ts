@@ -124,3 +124,42 @@ test("[HR18] whatever comes in which order, the release ends with the values the
     { numRuns: 300 },
   );
 });
+
+test("[HR20] values wait for the chart that is made from their source, and both are one revision", () => {
+  const bed = begun({ [fleet]: offer(fleet, 1) });
+  bed.behind = () => true;
+  push(bed, fleet, 2, "sha256:v2");
+  assert.deepEqual([bed.state, bed.revisions, bed.status], ["pairing", "v1 deployed", undefined]);
+  bed.tick();
+  assert.equal(bed.state, "pairing");
+  bed.behind = () => false;
+  bed.composed = { ...bed.composed, chartVersion: "2.0.0" };
+  bed.send({ type: "artifact", revision: "2.0.0@sha256:1", digest: "2.0.0", path: "p" });
+  assert.deepEqual([bed.run().state, bed.revisions], ["settled", "v1 superseded, v2 deployed"]);
+});
+
+test("[HR20] a chart that stays as it was is looked at again; one that cannot be made keeps values waiting for some seconds", () => {
+  const bed = begun({ [fleet]: offer(fleet, 1) });
+  bed.behind = () => true;
+  push(bed, fleet, 2, "sha256:v2");
+  const sinceMs = bed.nowMs;
+  while (bed.state === "pairing") bed.tick();
+  assert.deepEqual([bed.state, bed.revisions], ["settled", "v1 superseded, v2 deployed"]);
+  assert.ok(bed.nowMs - sinceMs >= 7_750 && bed.nowMs - sinceMs < 8_000, `${bed.nowMs - sinceMs} ms`);
+  push(bed, fleet, 3, "sha256:v3");
+  assert.equal(bed.state, "pairing", "each run has its own patience");
+  bed.behind = () => false;
+  assert.equal(bed.tick().revisions, "v1 superseded, v2 superseded, v3 deployed");
+});
+
+test("[HR20] while it waits it is suspended and deleted as ever", () => {
+  const bed = begun({ [fleet]: offer(fleet, 1) });
+  bed.behind = () => true;
+  push(bed, fleet, 2, "sha256:v2");
+  bed.change({ suspended: true });
+  assert.equal(bed.run().state, "suspended");
+  bed.change({ suspended: false });
+  assert.equal(bed.run().state, "pairing");
+  bed.change({ deleting: true });
+  assert.equal(bed.run().state, "gone");
+});

@@ -77,6 +77,8 @@ export type ChartApplied = { chart: string; seen?: ChartSeen; /** What was done 
 export type ChartFound = Offered & {
   /** What the sources offer that files of values are read from, by their actor ids; one that may be missing is left out. */
   values?: Record<string, Offered>;
+  /** The chart is made from a source of values too, and not yet from what that holds now. */
+  behind?: boolean;
   /** Digest of the OCI artifact that the chart came in; empty for charts of other sources. */
   ociDigest: string;
   /** On which cluster the release lies: the hub when absent. */

@@ -57,7 +57,7 @@ async function api<T>(path: string): Promise<T> {
 const taken = (t: Tenant, sha: string) =>
   eventually(`the release at ${sha}`, async () => {
     const { actors } = await api<{ actors: ActorView[] }>("actors");
-    return actors.some(({ id, state, revision }) => id === `helmrelease/${t.namespace}/shop` && state === "settled" && revision?.endsWith(sha));
+    return actors.some(({ id, state, revision }) => id === `helmrelease/${t.namespace}/shop` && state === "settled" && revision?.includes(sha.slice(0, 12)));
   });
 
 test("[HR18] [HR19] a commit to a values file is released at once, in the commit's trace; one to another file costs no request for the release", async () => {
@@ -182,6 +182,25 @@ test("[HR18] a file of an ExternalArtifact that a generator makes: a commit to i
   await push(t, said("two"));
   await ready(t, "2 deployed");
   assert.equal(await wordOf(t), "two");
+});
+
+test("[HR20] a commit that changes a chart and values beside it is one revision; one that changes values alone is released too", async () => {
+  const t = await system.tenant();
+  const chartOf = (more: string) => chartFiles(file(configMap("settings", { said: `{{ .Values.said }} ${more}` })));
+  await t.commit({ ...chartOf("first"), ...said("one") });
+  await t.source();
+  await t.helmRelease("shop", { valuesFrom: [{ ...values, name: "app" }] });
+  await ready(t, "1 deployed");
+  const sha = await t.push({ ...chartOf("second"), ...said("two") });
+  await ready(t, "2 deployed");
+  assert.equal(await wordOf(t), "two second");
+  await taken(t, sha);
+  assert.deepEqual(history(await t.get("HelmRelease", "shop")), ["2 deployed", "1 superseded"]);
+  await t.edit("HelmRelease", "shop", { spec: { chart: { spec: { reconcileStrategy: "ChartVersion" } } } });
+  await ready(t, "3 deployed"); // its chart has another version by that
+  await t.push(said("three"));
+  await ready(t, "4 deployed");
+  assert.equal(await wordOf(t), "three second");
 });
 
 test("[HR12] [HR18] killed in the middle of an upgrade whose values went on meanwhile: it is finished as it was begun, then released anew", async () => {

@@ -14,21 +14,21 @@ const offer = (revision: string): Offered => ({ artifact: { revision, digest: `s
 const file = (name: string, more: Partial<ValuesReference> = {}): ValuesReference => ({ kind: "GitRepository", name, valuesKey: "a.yaml", ...more });
 
 const held: Record<string, Offered | "no artifact"> = { "ocirepository/apps/shop": offer("chart"), "gitrepository/apps/fleet": offer("fleet"), "gitrepository/shared/defaults": offer("defaults"), "gitrepository/apps/new": "no artifact" };
-function find(valuesFrom: ValuesReference[], noCrossNamespaceRefs = false) {
+function find(valuesFrom: ValuesReference[], noCrossNamespaceRefs = false, making: object = {}) {
   const asked: string[] = [];
-  const ports = { held: async (source: ActorKey) => (asked.push(actorId(source)), held[actorId(source)] ?? ("no source" as const)), kindOf: kindName, tenancy: { noCrossNamespaceRefs } };
+  const ports = { recordOf: async () => ({ snapshot: { context: making } }) as never, held: async (source: ActorKey) => (asked.push(actorId(source)), held[actorId(source)] ?? ("no source" as const)), kindOf: kindName, tenancy: { noCrossNamespaceRefs } };
   return { asked, found: offersTo(release, { valuesFrom }, chart, ports) };
 }
 
 test("[HR18] each source is asked once, and Secrets and ConfigMaps are none", async () => {
   const { asked, found } = find([file("fleet"), { kind: "Secret", name: "fleet" }, file("fleet", { valuesKey: "b.yaml" }), file("defaults", { namespace: "shared" })]);
-  assert.deepEqual(await found, { chart: offer("chart"), values: { "gitrepository/apps/fleet": offer("fleet"), "gitrepository/shared/defaults": offer("defaults") } });
+  assert.deepEqual(await found, { chart: offer("chart"), values: { "gitrepository/apps/fleet": offer("fleet"), "gitrepository/shared/defaults": offer("defaults") }, behind: false });
   assert.deepEqual(asked, ["ocirepository/apps/shop", "gitrepository/apps/fleet", "gitrepository/shared/defaults"]);
   assert.deepEqual(await find([{ kind: "ConfigMap", name: "a" }]).found, { chart: offer("chart") });
 });
 
 test("[HR18] a source that may be missing is left out when all that name it say so", async () => {
-  assert.deepEqual(await find([file("none", { optional: true })]).found, { chart: offer("chart"), values: {} });
+  assert.deepEqual(await find([file("none", { optional: true })]).found, { chart: offer("chart"), values: {}, behind: false });
 });
 
 const refused: { what: string; from: ValuesReference[]; locked?: true; code: FaultCode; says: RegExp }[] = [
@@ -63,3 +63,15 @@ test("[HR18] an artifact that its source has replaced since is no failure of the
   await assert.rejects(fails(new Fault("ArtifactMissing", "p", { detail: "not in the artifact store" })), (error: unknown) => error instanceof Fault && error.code === "InputsChanged" && isPassing(error.code));
   await assert.rejects(fails(new Fault("ArtifactCorrupt", "p")), (error: unknown) => error instanceof Fault && error.code === "ArtifactCorrupt");
 });
+
+const madeFrom = (suspended = false) => ({ suspended, madeFrom: ["gitrepository/apps/fleet"] });
+for (const { what, making, behind } of [
+  { what: "made of what its source holds now", making: { facts: madeFrom(), madeOf: ["fleet sha256:fleet"] }, behind: false },
+  { what: "made of what that held before", making: { facts: madeFrom(), madeOf: ["before sha256:before"] }, behind: true },
+  { what: "the same, and suspended", making: { facts: madeFrom(true), madeOf: ["before sha256:before"] }, behind: false },
+  { what: "made from another source", making: { facts: { suspended: false, madeFrom: ["gitrepository/apps/other"] }, madeOf: ["before sha256:before"] }, behind: false },
+  { what: "made from nothing", making: { facts: { suspended: false } }, behind: false },
+])
+  test(`[HR20] a chart that is ${what} -> ${behind ? "" : "not "}behind the values of its source`, async () => {
+    assert.equal((await find([file("fleet")], false, making).found).behind, behind);
+  });

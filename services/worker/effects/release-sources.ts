@@ -1,8 +1,10 @@
 /** What the sources of a release offer: its chart, and files of values. */
 import type { ReleaseContext } from "#machines/release/machine.ts";
+import type { SourceContext } from "#machines/source/machine.ts";
 import { mayRefer, type Tenancy } from "#machines/rules/tenancy.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { Offered } from "#protocol/messages/release.ts";
+import { markOf } from "#protocol/messages/source.ts";
 import { actorId, type ActorKey } from "#protocol/names/actor.ts";
 import { handleOf } from "#services/store/artifacts.ts";
 import { sourceOfFile, valuesSources } from "../values-from.ts";
@@ -10,7 +12,14 @@ import { shown } from "./effects.ts";
 import type { ReleasePorts } from "./release.ts";
 import type { Spec, ValuesPorts } from "./release-values.ts";
 
-type Ports = Pick<ReleasePorts, "held" | "kindOf"> & { tenancy: Tenancy };
+type Ports = Pick<ReleasePorts, "held" | "recordOf" | "kindOf"> & { tenancy: Tenancy };
+
+type Offers = {
+  chart: Offered;
+  values?: Record<string, Offered>;
+  /** The chart is made from a source of values, and not yet from what that holds now. */
+  behind?: boolean;
+};
 
 /**
  * Of values, by the sources' ids; undefined when nothing names any. A source that may be missing and is, is left out; one that
@@ -18,11 +27,12 @@ type Ports = Pick<ReleasePorts, "held" | "kindOf"> & { tenancy: Tenancy };
  *
  * @throws Fault AccessDenied, SourceMissing, ValuesMissing, ArtifactMissing
  */
-export async function offersTo(release: ActorKey, spec: Spec, chart: ActorKey, ports: Ports): Promise<{ chart: Offered; values?: Record<string, Offered> }> {
+export async function offersTo(release: ActorKey, spec: Spec, chart: ActorKey, ports: Ports): Promise<Offers> {
+  const sources = valuesSources(release, spec);
+  const making = sources.length > 0 ? await makingOf(chart, ports) : {}; // read first: the chart that is offered is as new
   const nameOf = (source: ActorKey) => shown(ports.kindOf(source.kind), source);
   const offered = await offeredBy(chart, release, ports);
   if (!offered) throw new Fault("SourceMissing", nameOf(chart), { detail: `could not get Source object: ${nameOf(chart)} not found` });
-  const sources = valuesSources(release, spec);
   if (sources.length === 0) return { chart: offered };
   const values: Record<string, Offered> = {};
   for (const source of sources) {
@@ -30,8 +40,19 @@ export async function offersTo(release: ActorKey, spec: Spec, chart: ActorKey, p
     if (found) values[actorId(source)] = found;
     else if (isNeeded(source, release, spec)) throw new Fault("ValuesMissing", nameOf(source), { detail: `could not find ${ports.kindOf(source.kind)} '${source.namespace}/${source.name}'` });
   }
-  return { chart: offered, values };
+  return { chart: offered, values, behind: isBehind(making, values) };
 }
+
+type Making = { madeFrom?: readonly string[] | undefined; madeOf?: readonly string[] | undefined };
+
+/** From which sources a chart is made, and of which of their artifacts the one that is offered; nothing while it is suspended. */
+async function makingOf(chart: ActorKey, { recordOf }: Ports): Promise<Making> {
+  const { facts, madeOf } = ((await recordOf(chart))?.snapshot.context ?? {}) as Partial<Pick<SourceContext, "facts" | "madeOf">>;
+  return facts && !facts.suspended ? { madeFrom: facts.madeFrom, madeOf } : {};
+}
+
+const isBehind = ({ madeFrom = [], madeOf = [] }: Making, values: Record<string, Offered>): boolean =>
+  madeFrom.some((id) => { const held = values[id]; return held !== undefined && !madeOf.includes(markOf(held.artifact)); });
 
 /** Undefined: there is no such source. */
 async function offeredBy(source: ActorKey, release: ActorKey, { held, kindOf, tenancy }: Ports): Promise<Offered | undefined> {

@@ -289,12 +289,12 @@ export function releaseEffects(ports: ReleasePorts): Effects {
       const context = contextOf(call);
       const live = await hub.need(call.key);
       const spec = specOf(live);
-      const { chart: found, values } = await offersTo(call.key, spec, parseActorId(context.facts?.source ?? ""), ports);
+      const { chart: found, values, behind } = await offersTo(call.key, spec, parseActorId(context.facts?.source ?? ""), ports);
       const known = knownIn(live);
       const target = targetFor(call, spec);
       const { cluster: where, blind } = await cluster.reach(call.key, target, isWatched(context) ? (context.takenOver ? context.inventory : listed(live)) : [], storagePlace(context.facts?.place ?? placeNow(context)));
       const ociDigest = isTracked(context.facts?.source ?? "", found.artifact) ? digestIn(found.artifact.revision) : "";
-      return { ...found, ...(values && { values }), ociDigest, known, ...(where && { cluster: where }), ...(target.user && { user: target.user }), ...(blind && { blind }) };
+      return { ...found, ...(values && { values }), ...(behind && { behind }), ociDigest, known, ...(where && { cluster: where }), ...(target.user && { user: target.user }), ...(blind && { blind }) };
     },
 
     async compose(call): Promise<Composed> {
