@@ -58,3 +58,9 @@ for (const [kind, valuesKey, says] of [
     assert.equal(invalid?.code, "InvalidObject");
     assert.match(invalid?.detail ?? "", new RegExp(`^spec\\.valuesFrom\\[1\\]\\.valuesKey: .*${says}`));
   });
+
+for (const more of [{ name: "a b" }, { name: "*" }, { name: "a/b" }, { namespace: "*" }, { namespace: "a.b" }])
+  test(`[HR18] a source that no object can be makes the object invalid: ${JSON.stringify(more)}`, () => {
+    const { invalid } = factsWith({ valuesFrom: [{ kind: "GitRepository", name: "fleet", valuesKey: "a.yaml", ...more }] });
+    assert.match(invalid?.detail ?? "", /^spec\.valuesFrom\[0\]: no source can have this name or namespace$/);
+  });

@@ -1,7 +1,7 @@
 /** `spec.valuesFrom` of a HelmRelease: which of it lies in the cluster as data, and which in a source as a file. */
 import { valuesPath } from "#machines/rules/values-file.ts";
 import type { HelmRelease, ValuesReference } from "#protocol/api/helm-release.ts";
-import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import { actorId, isPossibleId, type ActorKey } from "#protocol/names/actor.ts";
 
 type Spec = Pick<HelmRelease["spec"], "valuesFrom">;
 
@@ -25,6 +25,8 @@ export function wrongValuesFrom({ valuesFrom = [] }: Spec): string | undefined {
     const { kind, valuesKey } = reference;
     const found = isData(reference) ? keyOf(kind, valuesKey) : valuesPath(valuesKey);
     if ("wrong" in found) return `spec.valuesFrom[${i}].valuesKey: ${found.wrong}`;
+    const source = sourceOfFile({ namespace: "none" }, reference);
+    if (source && !isPossibleId(actorId(source))) return `spec.valuesFrom[${i}]: no source can have this name or namespace`;
   }
   return undefined;
 }
