@@ -37,12 +37,12 @@ function mayImport(from: string, target: string): boolean {
   if (within(from, "protocol")) return isOurs(target) ? within(target, "protocol") : target === "zod";
   if (within(from, "machines")) return isOurs(target) ? within(target, "protocol", "machines") : target === "xstate";
   if (!isOurs(target)) return true;
-  if (within(from, "services/clients", "services/telemetry")) return within(target, "protocol") || area(target) === area(from);
+  if (within(from, "services/clients", "services/telemetry", "services/threads")) return within(target, "protocol") || area(target) === area(from);
   const [, folder = ""] = from.split("/");
   if (processes.includes(folder)) return true;
   // What a release does to a cluster is a sequence of what services/cluster does: it is written once.
   if (folder === "release" && within(target, "services/cluster")) return true;
-  return within(target, "protocol", "machines/rules", "services/clients", "services/telemetry") || area(target) === area(from);
+  return within(target, "protocol", "machines/rules", "services/clients", "services/telemetry", "services/threads") || area(target) === area(from);
 }
 
 test("[TD1] every import follows the table of folders", () => {

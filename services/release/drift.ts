@@ -9,7 +9,7 @@ import { compare } from "#services/cluster/compare.ts";
 import { ignoredBy, type IgnoreRule } from "#services/cluster/ignore.ts";
 import type { ReleaseCall } from "./call.ts";
 import type { ReleaseDocument } from "./document.ts";
-import { parseManifest, placed } from "./manifest.ts";
+import { readManifest, placed } from "./manifest.ts";
 import { ownerOf, under, undigested } from "./objects.ts";
 import { secretName } from "./storage.ts";
 
@@ -59,8 +59,8 @@ export async function correctDrift(call: DriftCall & Pick<ReleaseCall, "guard" |
   });
 }
 
-async function watchedOver({ cluster, place }: DriftCall, { manifest, version, namespace }: ReleaseDocument) {
-  const objects = parseManifest(manifest, `Secret/${place.storageNamespace}/${secretName(place.name, version)}`);
+async function watchedOver({ cluster, place, signal }: DriftCall, { manifest, version, namespace }: ReleaseDocument) {
+  const objects = await readManifest(manifest, `Secret/${place.storageNamespace}/${secretName(place.name, version)}`, signal);
   const items = await placed(cluster, objects, namespace || place.namespace);
   return items.filter(({ object }) => !isSpared(object.metadata));
 }

@@ -7,7 +7,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { isInterruption, type Journal, type ReleaseCall } from "./call.ts";
 import type { Hook, HookEvent } from "./document.ts";
 import { hookLogs } from "./hook-logs.ts";
-import { parseManifest, placed, type ManifestObject } from "./manifest.ts";
+import { readManifest, placed, type ManifestObject } from "./manifest.ts";
 import { applyHook, removeHook } from "./objects.ts";
 import { waitForHook } from "./ready.ts";
 import { updateRevision, type Stored } from "./storage.ts";
@@ -41,7 +41,7 @@ export async function runHooks(
     const subject = `${event} hook ${hook.path || hook.name}`;
     const phase = begun ? hook.last_run.phase : "";
     hook.delete_policies = hook.delete_policies?.length ? hook.delete_policies : ["before-hook-creation"];
-    const items = await placed(call.cluster, parseManifest(hook.manifest, subject), call.place.namespace);
+    const items = await placed(call.cluster, await readManifest(hook.manifest, subject, call.signal), call.place.namespace);
     placedHooks.set(hook, items);
     if (phase === "Succeeded") continue;
     const startedAt = phase === "Running" ? (hook.last_run.started_at ?? now()) : now();

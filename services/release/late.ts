@@ -7,7 +7,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { prune } from "#services/cluster/prune.ts";
 import type { GoneObject, ReleaseCall } from "./call.ts";
 import { isPending } from "./document.ts";
-import { parseManifest, placedStill } from "./manifest.ts";
+import { readManifest, placedStill } from "./manifest.ts";
 import { bareEntries, ownerOf, under } from "./objects.ts";
 import { listRevisions, readRevision, removeRevision, secretName } from "./storage.ts";
 
@@ -39,6 +39,6 @@ async function hooksThatStay(call: ReleaseCall): Promise<string[]> {
   const staying = (stored?.document.hooks ?? []).filter(({ last_run: { phase }, delete_policies: policies = [] }) =>
     phase !== "" && !policies?.includes(phase === "Failed" ? "hook-failed" : "hook-succeeded"));
   const subject = `Secret/${call.place.storageNamespace}/${secretName(call.place.name, newest?.version ?? 0)}`;
-  const found = await Promise.all(staying.map(async ({ manifest }) => bareEntries(await placedStill(call.cluster, parseManifest(manifest, subject), call.place.namespace))));
+  const found = await Promise.all(staying.map(async ({ manifest }) => bareEntries(await placedStill(call.cluster, await readManifest(manifest, subject, call.signal), call.place.namespace))));
   return found.flat().map(({ id }) => id);
 }

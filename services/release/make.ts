@@ -10,7 +10,7 @@ import { readMetadata } from "#services/cluster/handle.ts";
 import { isInterruption, Journal, type Acted, type MakeOptions, type ReleaseCall } from "./call.ts";
 import { isPending, type HookEvent, type ReleaseDocument } from "./document.ts";
 import { runHooks } from "./hooks.ts";
-import { named, parseManifest, placed, placedStill, type ManifestObject } from "./manifest.ts";
+import { named, readManifest, placed, placedStill, type ManifestObject } from "./manifest.ts";
 import { applyDefinitions, applyObjects, bareEntries, createNamespace, definitionsOf, entriesOf, refuseForeign, removeObjects, settled, type DefinitionPolicy } from "./objects.ts";
 import { waitReady } from "./ready.ts";
 import { objectsOf, readAll, unreplaced } from "./standing.ts";
@@ -89,8 +89,8 @@ async function begin(call: ReleaseCall, asked: Made | Again, options: MakeOption
   const serverSide = options.serverSide === "auto" ? (asked.action === "install" ? true : method === "ssa") : options.serverSide;
   const document = stored?.document ?? documentOf(call, asked, source, { current, serverSide });
   const { definitions } = await chartDefinitions(call, asked, journal);
-  const target = await placed(call.cluster, parseManifest(document.manifest, subject), place.namespace, definitions);
-  const before = current ? await placedStill(call.cluster, parseManifest(current.document.manifest, subject), current.document.namespace || place.namespace) : [];
+  const target = await placed(call.cluster, await readManifest(document.manifest, subject, call.signal), place.namespace, definitions);
+  const before = current ? await placedStill(call.cluster, await readManifest(current.document.manifest, subject, call.signal), current.document.namespace || place.namespace) : [];
   const since = await readAll(call, unreplaced(others).filter(({ version }) => version !== current?.revision.version));
   const left = without([...before, ...without(await objectsOf(call, since), before)], target);
   if (!options.takeOwnership && asked.action !== "rollback") await refuseForeign(call, without(target, before));
@@ -166,7 +166,7 @@ async function actedOf({ cluster }: ReleaseCall, { written, entries, definitions
 async function answerOf(call: ReleaseCall, stored: Stored, { log }: Journal): Promise<Acted> {
   const { info: { status, description = "" }, manifest } = stored.document;
   const subject = `Secret/${call.place.storageNamespace}/${secretName(call.place.name, stored.revision.version)}`;
-  const entries = bareEntries(await placedStill(call.cluster, parseManifest(manifest, subject), call.place.namespace));
+  const entries = bareEntries(await placedStill(call.cluster, await readManifest(manifest, subject, call.signal), call.place.namespace));
   const fault = status === "failed" ? new Fault("ReleaseFailed", call.place.name, { detail: description }).toJSON() : undefined;
   return { written: [stored], entries, changes: [], hookLogs: [], log, ...(fault && { fault }) };
 }
@@ -195,7 +195,8 @@ async function madeSince({ cluster, signal }: ReleaseCall, items: ManifestObject
 async function chartDefinitions(call: ReleaseCall, asked: Made | Again, journal: Journal): Promise<{ definitions: KubeObject[] }> {
   if (asked.action === "rollback") return { definitions: [] };
   const { files, policy } = asked.definitions;
-  const { definitions, strangers } = definitionsOf(files.flatMap((file, index) => parseManifest(file, `crds file ${index + 1}`)));
+  const read = await Promise.all(files.map((file, index) => readManifest(file, `crds file ${index + 1}`, call.signal)));
+  const { definitions, strangers } = definitionsOf(read.flat());
   if (strangers.length > 0) journal.say(`not applied, because the chart's crds/ is for definitions alone: ${strangers.slice(0, 5).join(", ")}`);
   journal.changes.push(...(await applyDefinitions(call, definitions, policy)));
   return { definitions: policy === "Skip" ? [] : definitions };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
-import { parseManifest } from "./manifest.ts";
+import { parseManifest, readManifest } from "./manifest.ts";
 
 const head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
 const valueOf = (scalar: string) => (parseManifest(`${head}data:\n  a: ${scalar}\n`, "x")[0]?.["data"] as { a: unknown } | undefined)?.a;
@@ -27,9 +27,23 @@ const refused: [string, string, RegExp][] = [
   ["a generated name", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}\n", /generateName cannot be applied/],
   ["something else than an object", "just text\n", /object 1 of the manifest/],
   ["aliases without end", bomb.repeat(20), /Secret\/x/],
+  ["an alias that stands for gigabytes", `${head}data:\n${bomb.replaceAll(/^/gm, "  ")}`, /aliases stand for too much/],
   ["text without end", `a: ${"x".repeat(9 << 20)}`, /more than 8388608 characters/],
   ["depth without end", `a: ${"[".repeat(5_000)}`, /Secret\/x: not YAML/],
 ];
 for (const [what, text, says] of refused)
   test(`[RL61] ${what} is refused without being quoted`, () => assert.throws(() => parseManifest(text, "Secret/x"), (thrown: Fault) =>
     thrown.code === "ManifestInvalid" && says.test(thrown.message) && !/hunter2/.test(thrown.message)));
+
+/** Of so many objects that it is read in a thread. */
+const large = (last: string) => `${Array.from({ length: 4_000 }, (_, i) => `---\n${head.replace("name: x", `name: x${i}`)}data: {a: "1", b: 0644, c: 1.50}\n`).join("")}---\n${last}`;
+
+test("[RL63] a large manifest is read in a thread, to the same objects; what is wrong with it is said in the same words", async () => {
+  const { signal } = new AbortController();
+  assert.deepEqual(await readManifest(large(head), "Secret/x", signal), parseManifest(large(head), "Secret/x"));
+  for (const [, wrong] of refused.filter(([, text]) => text.length < 1_000)) {
+    const said = await readManifest(large(wrong), "Secret/x", signal).then(() => assert.fail("it is read"), (thrown: unknown) => Fault.from(thrown, "").toJSON());
+    assert.throws(() => parseManifest(large(wrong), "Secret/x"), (thrown: Fault) => (assert.deepEqual(thrown.toJSON(), said), true));
+  }
+  await assert.rejects(readManifest(large(head), "Secret/x", AbortSignal.abort(new Error("over"))), /over/);
+});

@@ -2,15 +2,38 @@
 import { boolCoreTag, defineScalarTag, floatCoreTag, FAILSAFE_SCHEMA, intCoreTag, loadAll, mergeTag, NOT_RESOLVED, nullCoreTag } from "js-yaml";
 import { displayName, inventoryId, objectIdOf, versionOf, type KubeObject } from "#machines/rules/inventory.ts";
 import { Fault } from "#protocol/errors/fault.ts";
+import { Threads } from "#services/threads/threads.ts";
 import { identify, type ClusterHandle } from "#services/cluster/handle.ts";
 
 export type ManifestObject = { id: string; v: string; object: KubeObject };
 
-/** A quarter of a second. */
 const mostCharacters = 8 * 1024 * 1024;
 const mostObjects = 20_000;
 const mostAliases = 1_000;
+/** With what aliases stand for as often as they do: a kilobyte can mean gigabytes. */
+const mostValues = 2_000_000;
 const mostDepth = 100;
+
+/** Up to here it takes some 20 ms; the largest takes more than a second, for which everything else of the worker would wait. */
+const mostCharactersHere = 256 * 1024;
+
+export type ManifestJobs = { parse: { job: { text: string; subject: string }; made: string } };
+
+const threads = new Threads<ManifestJobs>({
+  file: new URL("./manifest-thread.ts", import.meta.url), name: "manifests", subjectOf: ({ subject }) => subject, most: 1,
+  exhausted: { code: "ManifestInvalid", detail: "it takes too much memory to read" },
+});
+
+/**
+ * As `parseManifest`, a large one in a thread of its own.
+ *
+ * @throws Fault ManifestInvalid; the signal's reason
+ */
+export async function readManifest(text: string, subject: string, signal: AbortSignal): Promise<KubeObject[]> {
+  if (text.length <= mostCharactersHere) return parseManifest(text, subject);
+  // As a text: to be parsed here costs a twentieth of reading YAML, and half of a copy of the objects.
+  return JSON.parse(await threads.run("parse", { text, subject }, signal)) as KubeObject[];
+}
 
 /**
  * In the order of the manifest; of two of the same name the last counts. Nothing is asked of the cluster.
@@ -26,6 +49,7 @@ export function parseManifest(text: string, subject: string): KubeObject[] {
     const line = (thrown as { mark?: { line?: unknown } }).mark?.line;
     throw invalid(subject, `not YAML${typeof line === "number" ? `: line ${line + 1}` : ""}`);
   }
+  if (text.includes("&") && text.includes("*") && isEndless(documents)) throw invalid(subject, "its aliases stand for too much");
   const objects = documents.filter((each) => each !== null && each !== undefined).flatMap(items);
   if (objects.length > mostObjects) throw invalid(subject, `more than ${mostObjects} objects`);
   return objects.map((each, index) => checked(each, index, subject));
@@ -62,6 +86,16 @@ export async function placedStill(cluster: ClusterHandle, objects: KubeObject[],
 /** Those of these ids. */
 export const named = (objects: readonly ManifestObject[], ids: readonly string[]): { id: string; v: string }[] =>
   objects.filter(({ id }) => ids.includes(id)).map(({ id, v }) => ({ id, v }));
+
+function isEndless(documents: unknown[]): boolean {
+  const left = [...documents];
+  for (let count = 0; left.length > 0; count++) {
+    const value = left.pop();
+    if (count > mostValues) return true;
+    if (typeof value === "object" && value !== null) for (const each of Object.values(value)) left.push(each);
+  }
+  return false;
+}
 
 function items(document: unknown): unknown[] {
   const { kind, items: list } = isRecord(document) ? document : {};

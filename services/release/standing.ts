@@ -1,6 +1,6 @@
 /** What may stand in the cluster of revisions that others did not replace altogether. */
 import type { ReleaseCall } from "./call.ts";
-import { parseManifest, placedStill, type ManifestObject } from "./manifest.ts";
+import { placedStill, readManifest, type ManifestObject } from "./manifest.ts";
 import { readRevision, secretName, type Revision, type Stored } from "./storage.ts";
 
 const endings = new Set(["deployed", "superseded", "uninstalled"]);
@@ -25,7 +25,7 @@ export async function readAll(call: ReleaseCall, revisions: readonly Revision[])
 /** Objects of several revisions, each once, as the first that has it says. */
 export async function objectsOf(call: ReleaseCall, revisions: readonly Stored[]): Promise<ManifestObject[]> {
   const { name, storageNamespace, namespace } = call.place;
-  const found = await Promise.all(revisions.map(({ document, revision: { version } }) =>
-    placedStill(call.cluster, parseManifest(document.manifest, `Secret/${storageNamespace}/${secretName(name, version)}`), document.namespace || namespace)));
+  const found = await Promise.all(revisions.map(async ({ document, revision: { version } }) =>
+    placedStill(call.cluster, await readManifest(document.manifest, `Secret/${storageNamespace}/${secretName(name, version)}`, call.signal), document.namespace || namespace)));
   return [...new Map(found.flat().toReversed().map((item) => [item.id, item])).values()];
 }

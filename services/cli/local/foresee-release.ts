@@ -6,7 +6,7 @@ import type { ReleasePlace } from "#protocol/messages/release.ts";
 import { foresee, type Foreseen } from "#services/cluster/foresee.ts";
 import { readMetadata, type ClusterHandle } from "#services/cluster/handle.ts";
 import type { ReleaseDocument } from "#services/release/document.ts";
-import { parseManifest, placed, placedStill } from "#services/release/manifest.ts";
+import { readManifest, placed, placedStill } from "#services/release/manifest.ts";
 import { bareEntries, namespaceOf, under, undigested, type DefinitionPolicy } from "#services/release/objects.ts";
 import { listRevisions, readRevision, secretName } from "#services/release/storage.ts";
 
@@ -28,7 +28,7 @@ export async function foreseeRelease(cluster: ClusterHandle, { place, origin, ma
   const crds = definitions.policy === "Skip" ? [] : definitions.objects;
   const items = await placed(cluster, manifest, place.namespace, crds);
   const subject = `Secret/${place.storageNamespace}/${secretName(place.name, deployed?.version ?? 0)}`;
-  const before = deployed ? await placedStill(cluster, parseManifest(deployed.manifest, subject), deployed.namespace || place.namespace) : [];
+  const before = deployed ? await placedStill(cluster, await readManifest(deployed.manifest, subject, signal), deployed.namespace || place.namespace) : [];
   const asked = { inventory: [], prune: false, signal };
   const [spaces, defined, applied] = await Promise.all([
     foresee({ ...asked, cluster: under(cluster, releaseApplier), owner: place, objects: undigested(namespace) }),

@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { SecretData } from "#services/clients/registry/credentials.ts";
-import { Threads } from "#services/sources/threads.ts";
+import { Threads } from "#services/threads/threads.ts";
 import type { Jobs, Opened } from "./pkcs12-thread.ts";
 import { textOf } from "./secret-text.ts";
 

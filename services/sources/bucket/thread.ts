@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import { Fault, type FaultData } from "#protocol/errors/fault.ts";
 import { writeArchive } from "#services/sources/archive.ts";
-import { Threads } from "#services/sources/threads.ts";
+import { Threads } from "#services/threads/threads.ts";
 
 export type ArchiveJob = {
   directories: string[];

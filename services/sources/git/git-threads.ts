@@ -1,5 +1,5 @@
 /** The threads that fetch and archive commits. */
-import { Threads } from "#services/sources/threads.ts";
+import { Threads } from "#services/threads/threads.ts";
 import { showUrl } from "./address.ts";
 import type { Jobs } from "./thread.ts";
 

@@ -11,7 +11,7 @@ import { loginFrom, peerFrom } from "#services/clients/registry/credentials.ts";
 import type { Verification, Verifying } from "#services/clients/registry/verify/verify.ts";
 import { Coalesced, nameOf } from "#services/sources/coalesced.ts";
 import type { SourceCall } from "#services/sources/define.ts";
-import type { Threads } from "#services/sources/threads.ts";
+import type { Threads } from "#services/threads/threads.ts";
 import { inSharedMemory } from "./helm-threads.ts";
 import { chooseVersion, type ChartVersion } from "./index-file.ts";
 import type { Limits } from "./limits.ts";

@@ -6,7 +6,7 @@ import { Fault } from "#protocol/errors/fault.ts";
 import { actorId } from "#protocol/names/actor.ts";
 import { defineSource, type HeldArtifact, type HeldSource, type Resolution, type SourceCall, type SourceKind } from "#services/sources/define.ts";
 import type { Verification } from "#services/clients/registry/verify/verify.ts";
-import type { Threads } from "#services/sources/threads.ts";
+import type { Threads } from "#services/threads/threads.ts";
 import type { ChartOrigin, Inspected } from "./chart/build.ts";
 import type { Dependency } from "./chart/metadata.ts";
 import { chartsOf, isChartName, type Charts } from "./charts.ts";

@@ -7,7 +7,7 @@ import type { Downloaded } from "#services/clients/http/download.ts";
 import { throwIfAborted } from "#services/clients/http/failure.ts";
 import { Coalesced } from "#services/sources/coalesced.ts";
 import { defineSource, type SourceCall, type SourceKind } from "#services/sources/define.ts";
-import type { Threads } from "#services/sources/threads.ts";
+import type { Threads } from "#services/threads/threads.ts";
 import { helmThreads, inSharedMemory } from "./helm-threads.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { fetchIndex, serverOf, type RepositorySpec, type Server } from "./server.ts";

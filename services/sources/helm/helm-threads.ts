@@ -1,6 +1,6 @@
 /** The threads that both kinds of Helm sources share. */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Threads } from "#services/sources/threads.ts";
+import { Threads } from "#services/threads/threads.ts";
 import type { Jobs } from "./thread.ts";
 
 export const createHelmThreads = (most?: number): Threads<Jobs> =>

@@ -7,8 +7,8 @@ import type { Descriptor, Manifest } from "#services/clients/registry/manifest.t
 import type { Verification } from "#services/clients/registry/verify/verify.ts";
 import { Coalesced, nameOf } from "#services/sources/coalesced.ts";
 import { defineSource, type SourceCall, type SourceKind } from "#services/sources/define.ts";
-import { Slots } from "#services/sources/slots.ts";
-import { Threads } from "#services/sources/threads.ts";
+import { Slots } from "#services/threads/slots.ts";
+import { Threads } from "#services/threads/threads.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { originOf } from "./origin.ts";
 import { formatRevision, highestTag, parseRevision, readAddress, readReference, type OciSpec } from "./reference.ts";

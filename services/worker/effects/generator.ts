@@ -12,7 +12,7 @@ import type { ActorKey } from "#protocol/names/actor.ts";
 import type { Owned } from "#services/cluster/owned.ts";
 import { generateThreads, type Jobs } from "#services/sources/external/generate/thread.ts";
 import { isObjectName } from "#services/sources/external/generate/requests.ts";
-import type { Threads } from "#services/sources/threads.ts";
+import type { Threads } from "#services/threads/threads.ts";
 import type { ArtifactStore } from "#services/store/artifacts.ts";
 import type { Clock } from "#services/store/clock.ts";
 import type { EffectCall } from "../host.ts";

@@ -6,7 +6,7 @@ import type { ActInput, Inspected, ReleasePlace, StorageSeen, StoredRelease } fr
 import { actorId } from "#protocol/names/actor.ts";
 import type { ReleaseCall } from "#services/release/call.ts";
 import { Ledger } from "#services/release/ledger.ts";
-import { parseManifest, placedStill } from "#services/release/manifest.ts";
+import { readManifest, placedStill } from "#services/release/manifest.ts";
 import { bareEntries } from "#services/release/objects.ts";
 import { listRevisions, readRevision, type Stored } from "#services/release/storage.ts";
 import type { Helm, ReleaseDocument } from "#services/render/helm/types.ts";
@@ -67,7 +67,7 @@ export class ReleaseStorage {
       return found ? [await this.described(call, found)] : [];
     }));
     const isStrange = stored && history.length === 0 && stored.document.info.status === "deployed";
-    const entries = isStrange && bareEntries(await placedStill(release.cluster, parseManifest(stored.document.manifest, release.place.name), stored.document.namespace || release.place.namespace));
+    const entries = isStrange && bareEntries(await placedStill(release.cluster, await readManifest(stored.document.manifest, release.place.name, release.signal), stored.document.namespace || release.place.namespace));
     this.remember(call, ledger, last?.configDigest !== composed?.configDigest || last?.chartVersion !== composed?.chartVersion);
     return {
       ...(entries && { entries }), ...(last && { last }), known: [...(last && wanted.has(last.version) ? [last] : []), ...older.flat()],

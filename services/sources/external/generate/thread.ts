@@ -1,7 +1,7 @@
 /** A worker thread that makes artifacts out of others. */
 import { parentPort } from "node:worker_threads";
 import { Fault, type FaultData } from "#protocol/errors/fault.ts";
-import { Threads } from "#services/sources/threads.ts";
+import { Threads } from "#services/threads/threads.ts";
 import { generate, type Generated, type GenerateJob } from "./generate.ts";
 
 export type Jobs = { generate: { job: GenerateJob; made: Generated[] } };

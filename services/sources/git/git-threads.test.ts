@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Fault } from "#protocol/errors/fault.ts";
 import { defaultLimits } from "./limits.ts";
-import { Slots } from "#services/sources/slots.ts";
+import { Slots } from "#services/threads/slots.ts";
 import { gitThreads } from "./git-threads.ts";
 
 const threads = gitThreads(1);

@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import { Fault, type FaultCode, type FaultData } from "#protocol/errors/fault.ts";
 import { Slots } from "./slots.ts";
 
 /** A thread takes a third of a second to start and about 40 MB: one is kept for the next commit, the others are not. */
@@ -25,6 +25,8 @@ export type ThreadOptions<Job> = {
   most?: number;
   /** Of one thread; 512 when absent. Bytes that are handed to it lie outside of it. */
   heapMegabytes?: number;
+  /** What it is when that is not enough; SourceTooLarge when absent. */
+  exhausted?: { code: FaultCode; detail: string };
 };
 
 export class Threads<Jobs extends AnyJobs> {
@@ -93,8 +95,8 @@ export class Threads<Jobs extends AnyJobs> {
     job: Jobs[Kind]["job"],
     signal: AbortSignal,
   ): Promise<Jobs[Kind]["made"]> {
-    const failed = (code: "SourceTooLarge" | "Unexpected", detail: string) =>
-      new Fault(code, this.#options.subjectOf(job), { detail });
+    const { subjectOf, exhausted = { code: "SourceTooLarge", detail: "archiving it takes too much memory" } } = this.#options;
+    const failed = (code: FaultCode, detail: string) => new Fault(code, subjectOf(job), { detail });
     return new Promise((resolve, reject) => {
       const settle = (end: () => void) => {
         for (const [name, listener] of Object.entries(listeners)) thread.off(name, listener);
@@ -112,7 +114,7 @@ export class Threads<Jobs extends AnyJobs> {
         error: (error: Error & { code?: string }) =>
           settle(() => {
             const tooLarge = error.code === "ERR_WORKER_OUT_OF_MEMORY";
-            reject(tooLarge ? failed("SourceTooLarge", "archiving it takes too much memory") : failed("Unexpected", error.message));
+            reject(tooLarge ? failed(exhausted.code, exhausted.detail) : failed("Unexpected", error.message));
           }),
         exit: () => settle(() => reject(failed("Unexpected", "the thread ended by itself"))),
       };
