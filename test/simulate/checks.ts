@@ -79,7 +79,7 @@ export class Checks {
   constructor(ports: CheckPorts) {
     this.ports = ports;
     this.waits = new WaitingChecks(ports);
-    this.releases = new ReleaseChecks({ ...ports, epochOf: (unit) => this.owners.get(partitionOf(parseActorId(unit)))?.epoch ?? 0 });
+    this.releases = new ReleaseChecks({ ...ports, epochOf: (unit) => this.owners.get(partitionOf(parseActorId(unit)))?.epoch ?? 0, isAskedFor: (unit, attempt) => this.durable.get(unit)?.runs.some((run) => run.attempt === attempt) === true });
     ports.stream.watch((batch, writer) => this.stored(batch, writer));
     ports.kube.watch((change) => this.changed(change));
   }

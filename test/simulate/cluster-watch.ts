@@ -144,7 +144,8 @@ class SimulatedWatch implements Watch {
   }
 }
 
-const isManaged = (object: KubeObject | undefined): boolean => object?.kind === "ConfigMap" && object.metadata.labels?.[labels.ownerName] !== undefined;
+const isManaged = (object: KubeObject | undefined): boolean =>
+  object?.kind === "ConfigMap" && (object.metadata.labels?.[labels.ownerName] !== undefined || object.metadata.labels?.[labels.originName] !== undefined);
 
 function idOfPath(path: string): string {
   const [kind = "", namespace = "", name = ""] = path.split("/");

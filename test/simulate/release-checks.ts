@@ -15,6 +15,8 @@ type Ports = {
   nowMs(): number;
   /** Under which epoch the actor is owned now. */
   epochOf(unit: string): number;
+  /** Whether its record asks for this run. */
+  isAskedFor(unit: string, attempt: number): boolean;
   violated(rule: string, text: string): void;
 };
 
@@ -126,6 +128,12 @@ export class ReleaseChecks {
       const live = this.ports.kube.get(pathOf(unit));
       this.expect(!live || live.metadata.deletionTimestamp !== undefined, "HR11", () => `${path} was removed, and ${unit} is not`);
     }
+    if (src === "correct") {
+      const newest = this.revisions(storageOf(unit)).find(({ status }) => status === "deployed");
+      const wanted = newest && this.contents(newest.path)?.objects.get(nameOf(object));
+      this.expect(after !== undefined && wanted !== undefined && JSON.stringify(after["data"]) === JSON.stringify(wanted["data"]), "RL40", () => `${path} was put back as ${JSON.stringify(after?.["data"])}, and ${newest?.path} says ${JSON.stringify(wanted?.["data"])}`);
+      return;
+    }
     if (src === "sweep" && !isHook(object)) {
       const [newest] = this.revisions(storageOf(unit)).sort((a, b) => b.version - a.version);
       const isWanted = newest?.status === "deployed" && this.contents(newest.path)?.objects.has(nameOf(object));
@@ -156,9 +164,9 @@ export class ReleaseChecks {
     this.expect(this.runs.get(run) === 1, "RL20", () => `the hook ${object.metadata.name} ran ${this.runs.get(run)} times for ${event} of ${act.intent}`);
   }
 
-  /** Sent under another ownership than there is now. */
-  private isLate({ unit = "", epoch = 0 }: By): boolean {
-    return epoch < this.ports.epochOf(unit);
+  /** Sent under another ownership than there is now, or by a run that was called off since. */
+  private isLate({ unit = "", epoch = 0, attempt = 0 }: By): boolean {
+    return epoch < this.ports.epochOf(unit) || !this.ports.isAskedFor(unit, attempt);
   }
 
   private contents(path: string): Contents | undefined {
@@ -187,10 +195,11 @@ export class ReleaseChecks {
     const live = this.ports.kube.list().filter(({ object }) => releaseOf(object) === unit).map(({ object }) => object);
     const objects = live.filter((each) => !isHook(each));
     const isLeft = (each: KubeObject) => !this.forgotten.has(nameOf(each));
+    const isKept = wasLetGo || revisions[0]?.status === "uninstalled"; // its history was to be kept
     if (chart === undefined)
       return [
         ...(record ? [`[HR11] ${unit} has a record`] : []),
-        ...(wasLetGo ? [] : revisions.map(({ version, status }) => `[FN17] revision ${version} of ${unit} is left, ${status}`)),
+        ...(isKept ? [] : revisions.map(({ version, status }) => `[FN17] revision ${version} of ${unit} is left, ${status}`)),
         ...(wasLetGo ? [] : objects.filter(isLeft).map(({ metadata }) => `[FN17] ${metadata.name} of ${unit} is left`)),
       ];
     const { metadata: { generation } = {}, spec = {}, status = {} } = (this.ports.kube.get(pathOf(unit)) ?? {}) as Partial<KubeObject> & { spec?: { values?: object }; status?: { history?: { version: number; status: string }[] } };

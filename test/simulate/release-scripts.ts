@@ -33,9 +33,14 @@ export function releasing(script: Script): Script {
   const busy = [...steps];
   for (let n = random.between(1, 5); n > 0; n--) steps.push(...trouble(random, random.pick(busy).atMs + random.between(0, mostRevisionsMs), script.slots));
   const interruption = random.chance(0.6) ? { fromMs: at(), write: random.between(1, 25), how: random.pick(hows) } : undefined;
+  const jobsMs: [number, number] | undefined = random.chance(0.3) ? [5_000, 15_000] : undefined;
+  const [bare, renewed, drifts] = [0.75, 0.5, 0.4].map((share) => random.chance(share)) as [boolean, boolean, boolean];
+  if (drifts) {
+    add(1, 3, () => ({ do: "change release", spec: { driftDetection: { mode: random.pick(["enabled", "enabled", "warn", "disabled"]) } } }));
+    add(1, 8, () => ({ do: "touch release", nth: random.between(0, 9), value: random.chance(0.7) ? `theirs${count++}` : null }));
+  }
   return {
-    ...script, made: true, release: true, bare: random.chance(0.75), renewed: random.chance(0.5), ...(interruption && { interruption }),
-    ...(random.chance(0.3) && { jobsMs: [5_000, 15_000] as [number, number] }),
+    ...script, made: true, release: true, bare, renewed, drifts, ...(interruption && { interruption }), ...(jobsMs && { jobsMs }),
     steps: [...script.steps, ...steps].sort((a, b) => a.atMs - b.atMs),
   };
 }

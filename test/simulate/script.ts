@@ -31,6 +31,7 @@ export type Work =
   | { do: "gate"; open: boolean }
   | { do: "leave pending" }
   | { do: "change release"; spec: Record<string, unknown> }
+  | { do: "touch release"; nth: number; /** null: deletes it. */ value: string | null }
   | { do: "ask release"; for: "force" | "reset"; value: string }
   | { do: "label"; unit: string; key: string | null };
 
@@ -39,7 +40,7 @@ export type Interruption = { fromMs: number; write: number; how: "dies after" | 
 
 export type Step = { atMs: number } & (Fault | Work);
 
-export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[]; /** Whom each unit depends on, at the beginning and at the end. */ dependsOn?: Record<string, string[]>; /** Whether there is a source that is made from the repository. */ made?: boolean; /** Whether a Helm release is made of that. */ release?: boolean; /** Whether there are no Kustomizations. */ bare?: boolean; /** What happens at a write of the release. */ interruption?: Interruption; /** How long its Jobs take, at least and at most. */ jobsMs?: [number, number]; /** Whether its chart changes once more when all is calm. */ renewed?: boolean; /** Of the worker in each slot that is there for a shard: its key. */ shards?: Record<number, string> };
+export type Script = { seed: number; slots: number; replicated: boolean; troubleMs: number; steps: Step[]; /** Whom each unit depends on, at the beginning and at the end. */ dependsOn?: Record<string, string[]>; /** Whether there is a source that is made from the repository. */ made?: boolean; /** Whether a Helm release is made of that. */ release?: boolean; /** Whether there are no Kustomizations. */ bare?: boolean; /** What happens at a write of the release. */ interruption?: Interruption; /** How long its Jobs take, at least and at most. */ jobsMs?: [number, number]; /** Whether its objects are touched, and are put back when all is calm at the latest. */ drifts?: boolean; /** Whether its chart changes once more when all is calm. */ renewed?: boolean; /** Of the worker in each slot that is there for a shard: its key. */ shards?: Record<number, string> };
 
 export const units = ["kustomization/apps/a", "kustomization/apps/b", "kustomization/apps/c"];
 /** A source that is made from the other one. */

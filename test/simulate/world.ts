@@ -10,7 +10,7 @@ import { Checks, pathOfUnit } from "./checks.ts";
 import type { KubeFate } from "./cluster.ts";
 import { smallHelm } from "./helm.ts";
 import { SimulatedKube, type By } from "./kube.ts";
-import type { Interrupted } from "./kube-client.ts";
+import { releaseOf, type Interrupted } from "./kube-client.ts";
 import { dependency, gate, gitRepository, kustomization, madeSource, repository } from "./objects.ts";
 import { memoryBus, MemoryExchange } from "./memory-bus.ts";
 import { memoryLog, MemoryStream, type Fate } from "./memory-log.ts";
@@ -36,6 +36,8 @@ export type Mutation = {
 };
 
 const calmMs = 12 * 60_000;
+/** A release that failed often before may wait for the longest back-off. */
+const releaseCalmMs = 20 * 60_000;
 const lookMs = 250;
 /** What a dead owner had sent arrives within 60 s, and is looked for then. */
 const longestLateMs = 75_000;
@@ -104,7 +106,8 @@ export class World {
     if (over()) return;
     this.calmDown();
     let reasons: string[] = [];
-    for (let ms = 0; ms < calmMs && !over(); ms += lookMs) {
+    const mostMs = this.script.release ? releaseCalmMs : calmMs;
+    for (let ms = 0; ms < mostMs && !over(); ms += lookMs) {
       await this.time.run(lookMs, over);
       this.checks.notice();
       if (ms % 2_000 !== 0) continue;
@@ -114,7 +117,7 @@ export class World {
     if (over()) return;
     for (const reason of reasons.slice(0, 5)) {
       const [, rule = "RC15", text = reason] = /^\[(\w+)\] (.*)$/.exec(reason) ?? [];
-      this.violated(rule, `not calm after ${calmMs / 60_000} min: ${text}`);
+      this.violated(rule, `not calm after ${mostMs / 60_000} min: ${text}`);
     }
   }
 
@@ -369,14 +372,9 @@ export class World {
         if (step.backMs !== null) this.createAgain(step.unit, step.backMs);
         return;
       }
-      case "touch object": case "delete object": {
-        const managed = this.kube.list().filter(({ object }) => object.metadata.labels?.[labels.ownerName]);
-        const { path } = managed[step.nth % (managed.length || 1)] ?? {};
-        if (!path) return;
-        if (step.do === "delete object") return this.kube.delete(path, somebody);
-        this.kube.update(path, (object) => ({ ...object, data: { ...(object["data"] as object), value: step.value } }), "kubectl-edit", somebody);
-        return;
-      }
+      case "touch object": return this.touch(({ metadata }) => metadata.labels?.[labels.ownerName] !== undefined, step.nth, step.value);
+      case "delete object": return this.touch(({ metadata }) => metadata.labels?.[labels.ownerName] !== undefined, step.nth, null);
+      case "touch release": return this.touch((object) => object.kind === "ConfigMap" && releaseOf(object) !== undefined, step.nth, step.value);
       case "plant object": {
         const object = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: step.name, namespace: "apps" }, data: { value: "planted" } };
         if (!this.kube.get(`ConfigMap/apps/${step.name}`)) this.kube.create(object, "kubectl", somebody);
@@ -384,6 +382,15 @@ export class World {
       }
       default:
     }
+  }
+
+  /** As somebody who edits one of them, or deletes it. */
+  private touch(isMeant: (object: KubeObject) => boolean, nth: number, value: string | null): void {
+    const meant = this.kube.list().filter(({ object }) => isMeant(object));
+    const { path } = meant[nth % (meant.length || 1)] ?? {};
+    if (!path) return;
+    if (value === null) return this.kube.delete(path, somebody);
+    this.kube.update(path, (object) => ({ ...object, data: { ...(object["data"] as object), value } }), "kubectl-edit", somebody);
   }
 
   private crash(slot: number, backMs: number): void {
@@ -447,6 +454,7 @@ export class World {
       if (worker?.process.state === "running" && !worker.leaving) worker.drain(false);
     }
     for (const unit of [sourceId, ...units, releaseId]) this.edit(unit, (object) => ({ ...object, spec: { ...(object["spec"] as object), suspend: false } }));
+    if (this.script.drifts) this.perform({ atMs: 0, do: "change release", spec: { driftDetection: { mode: "enabled" } } });
     if (this.script.dependsOn) this.turnGate(true);
     // One that is never to be there again would block the others for ever.
     for (const [unit, on] of Object.entries(this.script.dependsOn ?? {})) this.depend(unit, on.filter((each) => each === gate || this.wanted.has(each)));
