@@ -13,9 +13,9 @@ import { each, framed } from "../pkt-line.ts";
 import { openSocket, type Target } from "#services/clients/http/proxy.ts";
 import { bounded } from "#services/clients/http/bounded.ts";
 import type { Remote } from "../transport.ts";
-import { acceptCertificate, allowCertificates } from "./certified.ts";
-import { certificateRefusal, certificateTypes } from "./host-certificate.ts";
-import { hasAuthority, hostName, judge, keysOf, parseKnownHosts, typeOf, type HostEntry } from "./known-hosts.ts";
+import { acceptCertificate, allowCertificates, expectCertificates } from "./certified.ts";
+import { certificateAlgorithms, certificateRefusal, isCertificate } from "./host-certificate.ts";
+import { hasAuthority, hostName, judge, keysOf, parseKnownHosts, type HostEntry } from "./known-hosts.ts";
 import type { Identity } from "./identity.ts";
 import { unlock } from "./private-key.ts";
 
@@ -108,10 +108,10 @@ function configOf({ address: { base, shown } }: Remote, ssh: SshCredentials, con
     readyTimeout: connectMs,
     algorithms: { serverHostKey: hostKeyAlgorithms(entries, name, shown) },
     hostVerifier: (key: Buffer) => {
-      const isCertificate = certificateTypes.includes(typeOf(key) ?? "");
-      const fault = isCertificate ? certificateFault(entries, name, host, key, shown) : refusal(entries, name, key, shown);
+      const isCertified = isCertificate(key);
+      const fault = isCertified ? certificateFault(entries, name, host, key, shown) : refusal(entries, name, key, shown);
       if (fault) refused.by = fault;
-      else if (isCertificate) acceptCertificate(connection, key);
+      else if (isCertified) acceptCertificate(connection, key);
       return fault === undefined;
     },
   };
@@ -124,6 +124,7 @@ function connected(connection: ssh2.Client, config: Checked, { address: { shown 
     connection.on("error", (error) => reject(refused.by ?? explainSsh(error, shown, name)));
     connection.once("close", () => reject(refused.by ?? new Fault("UpstreamUnreachable", shown, { detail: "the connection broke off" })));
     connection.connect(config);
+    expectCertificates(connection);
   });
 }
 
@@ -230,7 +231,7 @@ function hostKeyAlgorithms(entries: HostEntry[], name: string, shown: string): E
   const isCertified = hasAuthority(entries, name);
   if (isCertified) allowCertificates();
   const found = [
-    ...(isCertified ? certificateTypes : []),
+    ...(isCertified ? certificateAlgorithms : []),
     ...Object.entries(kinds).flatMap(([type, names]) => (known.some((entry) => entry.type === type) ? (names as string[]) : [])),
   ];
   if (found.length > 0) return found as Exclude<(typeof kinds)[string], undefined>;
@@ -256,7 +257,7 @@ function explainSsh(error: Error & { level?: string }, shown: string, name: stri
     return new Fault("AuthenticationFailed", shown, { detail: "the server does not accept the identity for this user" });
   if (level === "client-timeout") return new Fault("UpstreamUnreachable", shown, { detail: "no connection in time" });
   if (message === "Handshake failed: no matching host key format")
-    return new Fault("HostKeyRejected", shown, { detail: `${name} has no key of the kinds that known_hosts has of it, nor a certificate (Ed25519 or ECDSA) where that names an authority` });
+    return new Fault("HostKeyRejected", shown, { detail: `${name} has no key of the kinds that known_hosts has of it, nor a certificate where that names an authority` });
   if (level === "handshake" || level === "protocol") {
     const detail = message.startsWith("Handshake failed: no matching ") ? message : "the server does not speak SSH as it should";
     return new Fault("UpstreamUnreachable", shown, { detail });

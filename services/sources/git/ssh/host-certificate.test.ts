@@ -40,7 +40,7 @@ for (const { what, made, known = [trusting], by = authority, name = "git.example
 
 test("[SR86] keys and authorities of every kind that is read", () => {
   for (const kind of ["ed25519", "ecdsa", "rsa"] as const)
-    for (const type of ["ed25519", "ecdsa"] as const) {
+    for (const type of ["ed25519", "ecdsa", "rsa"] as const) {
       const [by, key] = [sshAuthority(kind), authorizedLine(newKey(type).private)];
       const blob = blobOf(hostCertificate(key, by, { principals: [] }));
       assert.deepEqual(readCertificate(blob)?.key, blobOf(key));

@@ -3,16 +3,23 @@ import { isGlobMatch, isRevoked, typeOf, type HostEntry } from "./known-hosts.ts
 import { isSignedBy } from "./public-key.ts";
 import { field, Reader } from "./wire.ts";
 
-/** By the kind of key in them; how many fields that key has. */
-const kinds: Record<string, { plain: string; fields: number }> = {
+/** Of the key in them: its kind, how many fields it has, and what a certificate with it is asked for by where that is not its own kind. */
+const kinds: Record<string, { plain: string; fields: number; algorithms?: string[] }> = {
   "ssh-ed25519-cert-v01@openssh.com": { plain: "ssh-ed25519", fields: 1 },
   "ecdsa-sha2-nistp256-cert-v01@openssh.com": { plain: "ecdsa-sha2-nistp256", fields: 2 },
   "ecdsa-sha2-nistp384-cert-v01@openssh.com": { plain: "ecdsa-sha2-nistp384", fields: 2 },
   "ecdsa-sha2-nistp521-cert-v01@openssh.com": { plain: "ecdsa-sha2-nistp521", fields: 2 },
+  // A signature of theirs is made with one of these, and never with SHA-1.
+  "ssh-rsa-cert-v01@openssh.com": { plain: "ssh-rsa", fields: 2, algorithms: ["rsa-sha2-512-cert-v01@openssh.com", "rsa-sha2-256-cert-v01@openssh.com"] },
 };
 
-/** The kinds that are read. RSA keys have none here: the library below cannot be brought to take them (certified.ts). */
-export const certificateTypes = Object.keys(kinds);
+export const isCertificate = (blob: Buffer): boolean => (typeOf(blob) ?? "") in kinds;
+
+/** What a host is asked for that may show one, best first. */
+export const certificateAlgorithms: readonly string[] = Object.entries(kinds).flatMap(([type, { algorithms = [type] }]) => algorithms);
+
+/** The kind that is shown for what was asked for. */
+export const certificateType = (algorithm: string): string | undefined => Object.keys(kinds).find((type) => (kinds[type]?.algorithms ?? [type]).includes(algorithm));
 
 type Certificate = {
   /** The host's key, as it would be without a certificate. */

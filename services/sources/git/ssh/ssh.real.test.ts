@@ -143,7 +143,7 @@ async function certifiedServer(certificate: string, key: string, authorized: str
   return { port, url: `ssh://git@127.0.0.1:${port}/shop.git`, [Symbol.asyncDispose]: () => child.stop() };
 }
 
-for (const kind of ["ed25519", "ecdsa"] as const)
+for (const kind of ["ed25519", "ecdsa", "rsa"] as const)
   test(`[SR63] [SR86] a host that shows a certificate (${kind}) is known by its authority`, async () => {
     const [authority, key] = [sshAuthority(), newKey(kind)];
     const certificate = hostCertificate(authorizedLine(key.private), authority);
@@ -159,11 +159,12 @@ for (const kind of ["ed25519", "ecdsa"] as const)
     await assert.rejects(resolve(spec, known(`HOST ${authorizedLine(key.private)}\n`)), fault("HostKeyRejected", /no key of the kinds/));
   });
 
-test("[SR86] whoever shows a certificate without having its key is not taken for the host", async () => {
-  const [authority, key, thief] = [sshAuthority(), newKey("ed25519"), newKey("ed25519")];
-  await using thieving = await certifiedServer(hostCertificate(authorizedLine(key.private), authority), thief.private, identities.ed25519.public);
-  await assert.rejects(resolve({ url: thieving.url }, secretOf({ known_hosts: `@cert-authority [127.0.0.1]:${thieving.port} ${authority.line}\n` })), fault("UpstreamUnreachable", /./));
-});
+for (const kind of ["ed25519", "rsa"] as const)
+  test(`[SR86] whoever shows a certificate (${kind}) without having its key is not taken for the host`, async () => {
+    const [authority, key, thief] = [sshAuthority(), newKey(kind), newKey(kind)];
+    await using thieving = await certifiedServer(hostCertificate(authorizedLine(key.private), authority), thief.private, identities.ed25519.public);
+    await assert.rejects(resolve({ url: thieving.url }, secretOf({ known_hosts: `@cert-authority [127.0.0.1]:${thieving.port} ${authority.line}\n` })), fault("UpstreamUnreachable", /./));
+  });
 
 test("[SR5] [SR6] an empty repository, a branch and a commit that are not there", async () => {
   await assert.rejects(resolve({ url: server.repoUrl("empty") }), fault("RepositoryEmpty", /^$/));
