@@ -28,6 +28,8 @@ const refused: [string, string, RegExp][] = [
   ["something else than an object", "just text\n", /object 1 of the manifest/],
   ["aliases without end", bomb.repeat(20), /Secret\/x/],
   ["an alias that stands for gigabytes", `${head}data:\n${bomb.replaceAll(/^/gm, "  ")}`, /aliases stand for too much/],
+  ["a long text that a hundred aliases stand for", `${head}data:\n  a: &a ${"x".repeat(1 << 20)}\n  b: [${Array.from({ length: 100 }, () => "*a").join()}]\n`, /aliases stand for too much/],
+  ["a long key in what a hundred aliases stand for", `${head}data:\n  a: &a\n    ? ${"x".repeat(1 << 20)}\n    : 1\n  b: [${Array.from({ length: 100 }, () => "*a").join()}]\n`, /aliases stand for too much/],
   ["text without end", `a: ${"x".repeat(9 << 20)}`, /more than 8388608 characters/],
   ["depth without end", `a: ${"[".repeat(5_000)}`, /Secret\/x: not YAML/],
 ];
@@ -45,5 +47,6 @@ test("[RL63] a large manifest is read in a thread, to the same objects; what is 
     const said = await readManifest(large(wrong), "Secret/x", signal).then(() => assert.fail("it is read"), (thrown: unknown) => Fault.from(thrown, "").toJSON());
     assert.throws(() => parseManifest(large(wrong), "Secret/x"), (thrown: Fault) => (assert.deepEqual(thrown.toJSON(), said), true));
   }
+  await assert.rejects(readManifest(`a: ${"x".repeat(9 << 20)}`, "Secret/x", signal), { code: "ManifestInvalid", detail: "more than 8388608 characters" });
   await assert.rejects(readManifest(large(head), "Secret/x", AbortSignal.abort(new Error("over"))), /over/);
 });

@@ -10,8 +10,10 @@ export type ManifestObject = { id: string; v: string; object: KubeObject };
 const mostCharacters = 8 * 1024 * 1024;
 const mostObjects = 20_000;
 const mostAliases = 1_000;
-/** With what aliases stand for as often as they do: a kilobyte can mean gigabytes. */
+/** With what aliases stand for as often as they do: a kilobyte can mean gigabytes, and so can a long text with a thousand. */
 const mostValues = 2_000_000;
+/** Of a text, these count as a value: an 8 MiB manifest without aliases has at most a quarter of what is allowed in texts. */
+const charactersOfValue = 16;
 const mostDepth = 100;
 
 /** Up to here it takes some 20 ms; the largest takes more than a second, for which everything else of the worker would wait. */
@@ -30,7 +32,7 @@ const threads = new Threads<ManifestJobs>({
  * @throws Fault ManifestInvalid; the signal's reason
  */
 export async function readManifest(text: string, subject: string, signal: AbortSignal): Promise<KubeObject[]> {
-  if (text.length <= mostCharactersHere) return parseManifest(text, subject);
+  if (text.length <= mostCharactersHere || text.length > mostCharacters) return parseManifest(text, subject);
   // As a text: to be parsed here costs a twentieth of reading YAML, and half of a copy of the objects.
   return JSON.parse(await threads.run("parse", { text, subject }, signal)) as KubeObject[];
 }
@@ -89,13 +91,20 @@ export const named = (objects: readonly ManifestObject[], ids: readonly string[]
 
 function isEndless(documents: unknown[]): boolean {
   const left = [...documents];
-  for (let count = 0; left.length > 0; count++) {
+  for (let count = 0; left.length > 0; ) {
     const value = left.pop();
+    count += weightOf(value);
     if (count > mostValues) return true;
-    if (typeof value === "object" && value !== null) for (const each of Object.values(value)) left.push(each);
+    if (typeof value !== "object" || value === null) continue;
+    for (const [key, each] of Object.entries(value)) {
+      count += Array.isArray(value) ? 0 : weightOf(key) - 1;
+      left.push(each);
+    }
   }
   return false;
 }
+
+const weightOf = (value: unknown): number => 1 + (typeof value === "string" ? Math.floor(value.length / charactersOfValue) : 0);
 
 function items(document: unknown): unknown[] {
   const { kind, items: list } = isRecord(document) ? document : {};

@@ -102,11 +102,33 @@ for (const url of ["https://example.org/schema.json", "http://127.0.0.1:1/schema
     assert.equal((await renderFiles(engine, files, {}, { skipSchemaValidation: true })).objects.length, 1);
   });
 
-for (const draft of ["http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"])
-  test(`[HE9] a schema of ${draft} is understood without a network, and so are references within it`, async () => {
-    const files = { "values.schema.json": JSON.stringify({ $schema: draft, $defs: { size: { type: "integer" } }, properties: { size: { $ref: "#/$defs/size" } } }), "templates/a.yaml": configMap("a") };
-    assert.equal((await renderFiles(engine, files, { size: 1 })).objects.length, 1);
-    assert.match((await failure(files, { size: "hunter2" })).detail ?? "", /at '\/size': got string, want integer$/);
+test("[HE9] a schema that is based elsewhere, that is in a meta-schema of its own, or of a chart in the chart, is refused by the address that it names", async () => {
+  const based = JSON.stringify({ $id: "https://example.org/charts/root.json", properties: { image: { $ref: "parts.json#/image" } } });
+  const own = JSON.stringify({ $schema: "https://meta.example.org/own.json" });
+  for (const [files, says] of [
+    [{ "values.schema.json": based }, /web: values\.schema\.json refers to https:\/\/example\.org\/charts\/parts\.json, /],
+    [{ "values.schema.json": own }, /web: values\.schema\.json refers to https:\/\/meta\.example\.org\/own\.json, /],
+    [{ "charts/db/Chart.yaml": chartYaml("", "db"), "charts/db/values.schema.json": own }, /db: values\.schema\.json refers to https:\/\/meta\.example\.org\/own\.json, /],
+  ] as const) {
+    const { code, detail = "" } = await failure({ ...files, "templates/a.yaml": configMap("a") }, { image: "x", db: {} });
+    assert.equal(code, "ValuesRejected");
+    assert.match(detail, says);
+  }
+});
+
+const drafts: [draft: string, definitions: string][] = [
+  ["http://json-schema.org/draft-04/schema#", "definitions"], ["http://json-schema.org/draft-06/schema#", "definitions"], ["http://json-schema.org/draft-07/schema#", "definitions"],
+  ["https://json-schema.org/draft/2019-09/schema", "$defs"], ["https://json-schema.org/draft/2020-12/schema", "$defs"],
+];
+for (const [draft, definitions] of drafts)
+  test(`[HE9] a schema of ${draft} is understood without a network, and so are references within it and to it`, async () => {
+    const within = { properties: { size: { $ref: `#/${definitions}/size` }, shape: { $ref: draft } }, [definitions]: { size: { type: "integer" } } };
+    for (const text of [{ $schema: draft, ...within }, { $schema: draft, [draft.includes("04") ? "id" : "$id"]: "https://example.org/root.json", ...within }]) {
+      const files = { "values.schema.json": JSON.stringify(text), "templates/a.yaml": configMap("a") };
+      assert.equal((await renderFiles(engine, files, { size: 1, shape: { type: "string" } })).objects.length, 1);
+      assert.match((await failure(files, { size: "hunter2" })).detail ?? "", /at '\/size': got string, want integer$/);
+      assert.match((await failure(files, { size: 1, shape: { type: "hunter2" } })).detail ?? "", /at '\/shape\/type'/);
+    }
   });
 
 test("[HE10] conditions and tags leave charts out, aliases name them, import-values takes theirs in; one render changes nothing for the next", async () => {
