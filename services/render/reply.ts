@@ -7,7 +7,16 @@ export function readReply<T extends object>(reply: Uint8Array, subject: string, 
   const parsed = parseJson(new TextDecoder().decode(reply)) as T | { failure: { code: string; message: string } };
   if (!("failure" in parsed)) return parsed;
   const { code, message } = parsed.failure;
-  throw code === "path" ? pathMissing(subject) : new Fault(failed(code), subject, { detail: message });
+  throw code === "path" ? pathMissing(subject) : new Fault(failed(code), subject, { detail: bounded(message) });
+}
+
+/** A template can say megabytes, and a schema can name them; a record and a condition have room for less. The cause is often at the end. */
+const mostCharacters = { first: 6144, last: 2048 };
+
+function bounded(message: string): string {
+  const { first, last } = mostCharacters;
+  if (message.length <= first + last) return message;
+  return `${message.slice(0, first).toWellFormed()} … ${message.slice(-last).toWellFormed()}`;
 }
 
 // The subject is the sentence's beginning in Flux, and operators search for it.

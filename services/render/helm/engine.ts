@@ -22,7 +22,7 @@ export type HelmOptions = Omit<EngineOptions, "program"> & {
   /** How long a render may run before other tenants get a thread beside it, and how long that one stays without work. */
   slowMs?: number;
   spareIdleMs?: number;
-  /** When nothing was asked for so long, the engine leaves memory, some 120 MB; whoever asks next waits a second for it. */
+  /** When nothing was asked for so long, the engine leaves memory, some 75 MB; whoever asks next waits a second for it. */
   idleMs?: number;
   /** Of charts' archives, loaded in each thread. */
   loadedLimitBytes?: number;

@@ -116,6 +116,17 @@ test("[HE9] a schema that is based elsewhere, that is in a meta-schema of its ow
   }
 });
 
+test("[RN19] what a template or a schema says without end has an end", async () => {
+  for (const [files, says] of [
+    [{ "templates/a.yaml": '{{ fail (repeat 2000000 "x") }}' }, /^execution error at \(web\/templates\/a\.yaml:1:3\): x+ … x+$/],
+    [{ "templates/a.yaml": configMap("a"), "values.schema.json": JSON.stringify({ $ref: `https://example.org/${"x".repeat(2_000_000)}` }) }, /refers to https:\/\/example\.org\/x+ … x+, and schemas are not fetched: put that one under \$defs/],
+  ] as const) {
+    const { detail = "" } = await failure(files);
+    assert.ok(detail.length < 10_000);
+    assert.match(detail, says);
+  }
+});
+
 const drafts: [draft: string, definitions: string][] = [
   ["http://json-schema.org/draft-04/schema#", "definitions"], ["http://json-schema.org/draft-06/schema#", "definitions"], ["http://json-schema.org/draft-07/schema#", "definitions"],
   ["https://json-schema.org/draft/2019-09/schema", "$defs"], ["https://json-schema.org/draft/2020-12/schema", "$defs"],
