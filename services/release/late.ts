@@ -12,12 +12,13 @@ import { bareEntries, ownerOf, under } from "./objects.ts";
 import { listRevisions, readRevision, removeRevision, secretName } from "./storage.ts";
 
 /**
- * @param uid of the HelmRelease: only what was decided on for this very object counts as ours
+ * @param uid of the HelmRelease: only what was decided on for this very object counts as ours. Undefined where an action was called
+ * off that the release is to be uninstalled after: what it had made stands in its revision alone, and goes with that
  * @param wanted ids of the release's objects as they are now
  * @throws Fault when not all of it could be looked for
  */
-export async function sweepLate(call: ReleaseCall, uid: string, objects: readonly GoneObject[], wanted: ReadonlySet<string>): Promise<void> {
-  await removeStale(call, uid);
+export async function sweepLate(call: ReleaseCall, uid: string | undefined, objects: readonly GoneObject[], wanted: ReadonlySet<string>): Promise<void> {
+  if (uid !== undefined) await removeStale(call, uid);
   const keep = new Set([...wanted, ...(await hooksThatStay(call))]);
   for (const [applier, hook] of [[releaseApplier, false], [lateHookApplier, true]] as const) {
     const entries = objects.filter((each) => (each.hook === true) === hook).map(({ id, v }) => ({ id, v, uid: "", digest: "", owned: "" }));

@@ -31,10 +31,10 @@ export function chartIn(upstream: Upstream, archive: Uint8Array): SmallChart {
   return { name: "shop", version: `1.0.${since}`, objects: at(index) };
 }
 
-/** As a helm command that was killed: the next revision is begun, and nobody goes on with it. It begins none while one is pending. */
+/** As a helm command that was killed: the next revision is begun, and nobody goes on with it. Only what is there can be upgraded, and not while somebody does. */
 export function leavePending(kube: SimulatedKube): void {
   const [newest] = kube.list().filter(({ path }) => path.startsWith("Secret/apps/sh.helm.release.v1.r.v")).map(({ object }) => object).toReversed();
-  if (!newest || newest.metadata.labels?.["status"]?.startsWith("pending-")) return;
+  if (!newest || !["deployed", "failed"].includes(newest.metadata.labels?.["status"] ?? "")) return;
   const version = Number(newest.metadata.labels?.["version"]) + 1;
   const document = documentIn(newest);
   const begun = gzipSync(JSON.stringify({ ...document, version, info: { ...document.info, status: "pending-upgrade" } })).toString("base64");

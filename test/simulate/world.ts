@@ -143,7 +143,7 @@ export class World {
       this.say(`${process.name} begins in slot ${slot}`);
       worker.start().then(
         () => process.enter(() => { this.say(`${process.name} is ready`); this.checks.disturbed(); }),
-        (thrown: unknown) => process.enter(() => this.end(slot, process, `could not begin: ${String(thrown)}`)),
+        (thrown: unknown) => process.enter(() => { if (!worker.leaving) this.end(slot, process, `could not begin: ${String(thrown)}`); }),
       );
     });
   }

@@ -262,11 +262,11 @@ export function releaseEffects(ports: ReleasePorts): Effects {
   };
 
   /** Looks once more for what was deleted since an owner crashed, wherever that was. */
-  async function sweep(call: EffectCall, spec: Spec, wanted: ReadonlySet<string>): Promise<null> {
+  async function sweep(call: EffectCall, spec: Spec, wanted: ReadonlySet<string>, isOver = true): Promise<null> {
     const { suspects = [], facts } = contextOf(call);
     if (!facts) return null;
     for (const { place, objects } of suspects.length > 0 ? suspects : [{ place: facts.place, objects: [] }])
-      await onRelease(call, spec, place, "", (release) => sweepLate(release, facts.uid, objects, wanted));
+      await onRelease(call, spec, place, "", (release) => sweepLate(release, isOver ? facts.uid : undefined, objects, wanted));
     return null;
   }
 
@@ -333,7 +333,7 @@ export function releaseEffects(ports: ReleasePorts): Effects {
       const live = await hub.leaving(call.key, context.facts?.uid ?? "");
       if (!live || context.facts?.suspended) return {};
       const spec = specOf(live);
-      if (context.suspects && context.wary === undefined) await sweep(call, spec, new Set());
+      if (context.suspects && context.wary === undefined) await sweep(call, spec, new Set(), context.storageNamespace === "");
       const known = knownIn(live);
       // A store of ours that never looked knows nothing of what Flux has released.
       const lies: ReleaseContext = context.takenOver ? context : { ...context, history: known.history, storageNamespace: known.storageNamespace };
