@@ -13,7 +13,7 @@ import type { Log } from "#services/telemetry/log.ts";
 import type { Metrics } from "#services/telemetry/metrics.ts";
 import type { Spans } from "#services/telemetry/spans.ts";
 import type { KustomizationPorts } from "./effects/kustomization.ts";
-import type { HelmPort } from "./effects/release.ts";
+import type { HelmPort } from "./effects/release-scope.ts";
 import type { SourcePorts } from "./effects/source.ts";
 import type { FeatureGates } from "./feature-gates.ts";
 import type { HostPorts } from "./host-ports.ts";

@@ -2,14 +2,15 @@
 import type { ReleaseContext } from "#machines/release/machine.ts";
 import type { SourceContext } from "#machines/source/machine.ts";
 import { mayRefer, type Tenancy } from "#machines/rules/tenancy.ts";
+import { kindOf } from "#protocol/api/registry.ts";
 import { Fault } from "#protocol/errors/fault.ts";
 import type { Offered } from "#protocol/messages/release.ts";
-import { markOf } from "#protocol/messages/source.ts";
-import { actorId, type ActorKey } from "#protocol/names/actor.ts";
+import { markOf, type Artifact } from "#protocol/messages/source.ts";
+import { actorId, parseActorId, type ActorKey } from "#protocol/names/actor.ts";
 import { handleOf } from "#services/store/artifacts.ts";
 import { sourceOfFile, valuesSources } from "../values-from.ts";
 import { shown } from "./effects.ts";
-import type { ReleasePorts } from "./release.ts";
+import type { ReleasePorts } from "./release-scope.ts";
 import type { Spec, ValuesPorts } from "./release-values.ts";
 
 type Ports = Pick<ReleasePorts, "held" | "recordOf" | "kindOf"> & { tenancy: Tenancy };
@@ -83,3 +84,6 @@ const isNeeded = (source: ActorKey, release: ActorKey, { valuesFrom = [] }: Spec
     const named = sourceOfFile(release, reference);
     return named && actorId(named) === actorId(source) && reference.optional !== true;
   });
+
+/** Tags move, so that only the digest tells two charts of one version apart. */
+export const isTracked = (source: string, { revision }: Artifact): boolean => kindOf(parseActorId(source).kind)?.source?.tracked === true && revision.includes(":");
