@@ -14,9 +14,9 @@ const offer = (revision: string): Offered => ({ artifact: { revision, digest: `s
 const file = (name: string, more: Partial<ValuesReference> = {}): ValuesReference => ({ kind: "GitRepository", name, valuesKey: "a.yaml", ...more });
 
 const held: Record<string, Offered | "no artifact"> = { "ocirepository/apps/shop": offer("chart"), "gitrepository/apps/fleet": offer("fleet"), "gitrepository/shared/defaults": offer("defaults"), "gitrepository/apps/new": "no artifact" };
-function find(valuesFrom: ValuesReference[], noCrossNamespaceRefs = false, making: object = {}) {
+function find(valuesFrom: ValuesReference[], noCrossNamespaceRefs = false, making: object = {}, busySinceMs?: number) {
   const asked: string[] = [];
-  const ports = { recordOf: async () => ({ snapshot: { context: making } }) as never, held: async (source: ActorKey) => (asked.push(actorId(source)), held[actorId(source)] ?? ("no source" as const)), kindOf: kindName, tenancy: { noCrossNamespaceRefs } };
+  const ports = { recordOf: async () => ({ snapshot: { context: making }, busySinceMs }) as never, held: async (source: ActorKey) => (asked.push(actorId(source)), held[actorId(source)] ?? ("no source" as const)), kindOf: kindName, tenancy: { noCrossNamespaceRefs } };
   return { asked, found: offersTo(release, { valuesFrom }, chart, ports) };
 }
 
@@ -65,13 +65,15 @@ test("[HR18] an artifact that its source has replaced since is no failure of the
 });
 
 const madeFrom = (suspended = false) => ({ suspended, madeFrom: ["gitrepository/apps/fleet"] });
-for (const { what, making, behind } of [
+for (const { what, making, busySinceMs, behind } of [
   { what: "made of what its source holds now", making: { facts: madeFrom(), madeOf: ["fleet sha256:fleet"] }, behind: false },
   { what: "made of what that held before", making: { facts: madeFrom(), madeOf: ["before sha256:before"] }, behind: true },
   { what: "the same, and suspended", making: { facts: madeFrom(true), madeOf: ["before sha256:before"] }, behind: false },
+  { what: "looked up in what its source holds now, and not fetched yet", making: { facts: madeFrom(), madeOf: ["fleet sha256:fleet"] }, busySinceMs: 1, behind: true },
+  { what: "made from another source, and busy", making: { facts: { suspended: false, madeFrom: ["gitrepository/apps/other"] } }, busySinceMs: 1, behind: false },
   { what: "made from another source", making: { facts: { suspended: false, madeFrom: ["gitrepository/apps/other"] }, madeOf: ["before sha256:before"] }, behind: false },
   { what: "made from nothing", making: { facts: { suspended: false } }, behind: false },
 ])
   test(`[HR20] a chart that is ${what} -> ${behind ? "" : "not "}behind the values of its source`, async () => {
-    assert.equal((await find([file("fleet")], false, making).found).behind, behind);
+    assert.equal((await find([file("fleet")], false, making, busySinceMs).found).behind, behind);
   });

@@ -44,16 +44,18 @@ export async function offersTo(release: ActorKey, spec: Spec, chart: ActorKey, p
   return { chart: offered, values, behind: isBehind(making, values) };
 }
 
-type Making = { madeFrom?: readonly string[] | undefined; madeOf?: readonly string[] | undefined };
+type Making = { madeFrom?: readonly string[] | undefined; madeOf?: readonly string[] | undefined; busy?: boolean };
 
-/** From which sources a chart is made, and of which of their artifacts the one that is offered; nothing while it is suspended. */
+/** From which sources a chart is made, and of which of their artifacts it was last looked up; nothing while it is suspended. */
 async function makingOf(chart: ActorKey, { recordOf }: Ports): Promise<Making> {
-  const { facts, madeOf } = ((await recordOf(chart))?.snapshot.context ?? {}) as Partial<Pick<SourceContext, "facts" | "madeOf">>;
-  return facts && !facts.suspended ? { madeFrom: facts.madeFrom, madeOf } : {};
+  const record = await recordOf(chart);
+  const { facts, madeOf } = (record?.snapshot.context ?? {}) as Partial<Pick<SourceContext, "facts" | "madeOf">>;
+  return facts && !facts.suspended ? { madeFrom: facts.madeFrom, madeOf, busy: record?.busySinceMs !== undefined } : {};
 }
 
-const isBehind = ({ madeFrom = [], madeOf = [] }: Making, values: Record<string, Offered>): boolean =>
-  madeFrom.some((id) => { const held = values[id]; return held !== undefined && !madeOf.includes(markOf(held.artifact)); });
+/** One that is busy may have been looked up already, and offers what it was before. */
+const isBehind = ({ madeFrom = [], madeOf = [], busy = false }: Making, values: Record<string, Offered>): boolean =>
+  madeFrom.some((id) => { const held = values[id]; return held !== undefined && (busy || !madeOf.includes(markOf(held.artifact))); });
 
 /** Undefined: there is no such source. */
 async function offeredBy(source: ActorKey, release: ActorKey, { held, kindOf, tenancy }: Ports): Promise<Offered | undefined> {
