@@ -111,7 +111,7 @@ test("[TD8] every rule a test names is written down", () => {
 test("[TD9] a source file fits in the head, or does not grow", () => {
   const longest = 400;
   // May stay, may not grow.
-  const known: Record<string, number> = { "services/worker/host.ts": 441, "services/worker/worker.ts": 435 };
+  const known: Record<string, number> = { "services/worker/host.ts": 439 };
   const wrong = code.map((name) => ({ name, lines: (text.get(name) ?? "").split("\n").length }))
     .filter(({ name, lines }) => lines > (known[name] ?? longest)).map(({ name, lines }) => `${name}: ${lines} lines`);
   assert.deepEqual(wrong, []);

@@ -2,7 +2,6 @@
  * One worker: hosts the actors of the partitions it owns and gives them hands. Here alone a name meets its implementation:
  * charts from machines/, effects from services/, records in the cell.
  */
-import type { AnyEventObject } from "xstate";
 import type { Own } from "#machines/rules/coordination.ts";
 import { Fault, sentence, type FaultData } from "#protocol/errors/fault.ts";
 import type { ActorView, WorkerView } from "#protocol/messages/fleet.ts";
@@ -11,7 +10,7 @@ import { sources } from "#services/sources/index.ts";
 import { handleOf } from "#services/store/artifacts.ts";
 import { Cell } from "#services/store/cell.ts";
 import { sleep } from "#services/store/clock.ts";
-import { addressees, type Delivered } from "#services/store/mail.ts";
+import { addressees } from "#services/store/mail.ts";
 import { Awaiting } from "./awaiting.ts";
 import { Comparison } from "./comparison.ts";
 import { Costs } from "./costs.ts";
@@ -20,15 +19,12 @@ import { effectsOf } from "./effects/all.ts";
 import type { Effects } from "./effects/effects.ts";
 import { HubObjects } from "./effects/hub-objects.ts";
 import type { SourcePorts } from "./effects/source.ts";
-import { factsOf, type RawObject } from "./facts.ts";
-import { factsHash } from "./facts-hash.ts";
 import { Fences } from "./fences.ts";
 import { Fleet } from "./fleet.ts";
-import { eventOf } from "./hint-event.ts";
 import { Host, type EffectCall, type HostPorts, type Transition } from "./host.ts";
 import type { Hub } from "./hub.ts";
+import { Inbox } from "./inbox.ts";
 import { hubKey, hubPartition, isHub, isUnit, machineOf } from "./kinds.ts";
-import type { Lane } from "./lanes.ts";
 import { Ownership, type Takeover } from "./ownership.ts";
 import { Places } from "./places.ts";
 import { isForMany, spread } from "./spread.ts";
@@ -67,6 +63,7 @@ export class Worker {
   private readonly awaiting: Awaiting;
   private readonly places: Places;
   private readonly sweep: Sweep;
+  private readonly inbox: Inbox;
   private readonly comparison: Comparison;
   private readonly costs: Costs;
   private readonly rendered = new RenderedCache();
@@ -94,7 +91,7 @@ export class Worker {
       onWant: (partition, want) => this.ownership.want(partition, want),
       onShards: () => this.resharded(),
       onFenced: (partition) => this.ownership.fenced(partition),
-      onHint: (hint) => this.received(hint),
+      onHint: (hint) => this.inbox.received(hint),
       onAwaited: (awaited, waiter, missed) => this.awaiting.awaited(awaited, waiter, missed),
       onLost: (reason) => { this.halt(); options.onLost(reason); },
       onCommit: (ms) => metrics.natsCommit(ms / 1000, "stored"),
@@ -107,7 +104,7 @@ export class Worker {
     this.traces = new Traces(spans);
     this.hub = options.openHub({
       clock, worker: name, bus, guard: (key) => this.guard(key), signal: this.stopping.signal,
-      onObject: (key, object) => this.sighted(key, object),
+      onObject: (key, object) => this.inbox.sighted(key, object),
       onStatus: (key) => this.awaiting.objectChanged(key),
       onShown: (partition) => {
         this.comparison.show(partition);
@@ -145,12 +142,15 @@ export class Worker {
       isShown: (partition) => this.comparison.isShown(partition),
       exists: async (key) => (await this.hub.reread(key)) !== undefined,
       inOrder: (waiters, news) => this.sweep.inOrder(waiters, news),
-      tell: (key, object) => this.tell(key, object),
+      tell: (key, object) => this.inbox.tell(key, object),
       debug: (text, details) => log.debug(text, details),
     });
     this.sweep = new Sweep({
-      clock, object: (key) => this.hub.cached(key), deliver: (hint) => this.hint(hint),
+      clock, object: (key) => this.hub.cached(key), deliver: (hint) => this.inbox.hint(hint),
       changedDirectories: (before, after) => options.renderer.changedDirectories(handleOf(options.artifacts, before), handleOf(options.artifacts, after)),
+    });
+    this.inbox = new Inbox({
+      cell: this.cell, host: this.host, hub: this.hub, places: this.places, sweep: this.sweep, turns: this.turns, awaiting: this.awaiting, log, features: options.features,
     });
     this.ownership = new Ownership({
       worker: name, clock, bus, cell: this.cell,
@@ -182,14 +182,14 @@ export class Worker {
       recordOf: (key) => this.host.record(key) ?? this.host.recordOf(key),
       drifted: (key, entries) => this.hub.cluster.drifted(key, entries).map(({ id }) => id),
       clock, storageOf: (key, place) => this.hub.storageOf(key, place),
-      report: (key) => this.deliver(key, { type: "drift" }, "drift"), look: (key) => this.deliver(key, { type: "look" }, "drift"),
+      report: (key) => this.inbox.deliver(key, { type: "drift" }, "drift"), look: (key) => this.inbox.deliver(key, { type: "look" }, "drift"),
     });
     this.comparison = new Comparison({
       clock, owns: (partition) => this.cell.owns(partition),
       units: () => this.units(),
       recordOf: async (key) => this.host.record(key) ?? this.cell.read(key),
       hasObject: (key) => isHub(key) || this.hub.cached(key) !== undefined,
-      gone: (key) => this.sighted(key, undefined),
+      gone: (key) => this.inbox.sighted(key, undefined),
       status: (key, record) => this.telling.compare(key, record),
       drift: (key, record) => this.drift.compareAll(key, record),
       ensureWatched: (key, entries) => this.hub.ensureWatched(key, entries),
@@ -379,41 +379,6 @@ export class Worker {
     return this.turns.run(src, call, () => effect(call));
   }
 
-  private received(delivered: Delivered): void {
-    if (!this.cell.owns(partitionOf(delivered.key)) || this.places.received(delivered) || this.sweep.take(delivered)) return;
-    this.hint(delivered);
-  }
-
-  private hint({ key, kind, body, seq }: Delivered): void {
-    const event = eventOf(key, kind, body);
-    if (event) this.deliver(key, event, "change", { kind, seq });
-    else this.options.log.error("malformed hint set aside", kind, { actor: actorId(key) });
-  }
-
-  private deliver(key: ActorKey, event: AnyEventObject, lane: Lane, hint?: Parameters<Host["deliver"]>[2]): void {
-    if (!this.cell.owns(partitionOf(key))) return; // it lies in its mailbox, or is seen, where it is hosted now
-    this.turns.because(key, lane);
-    this.host.deliver(key, event, hint);
-  }
-
-  /** The hub's watch saw an object of ours, or saw it go. */
-  private sighted(key: ActorKey, object: RawObject | undefined): void {
-    this.awaiting.objectChanged(key);
-    if (this.cell.owns(partitionOf(key)) && this.places.sighted(key, object)) this.tell(key, object);
-  }
-
-  private tell(key: ActorKey, object: RawObject | undefined): void {
-    const facts = object ? factsOf(key.kind, object, this.hub.inputsOf(key), this.options.features) : null;
-    if (!this.cell.owns(partitionOf(key)) || !this.isNews(key, facts)) return;
-    const requested = facts !== null && "requestedAt" in facts && facts.requestedAt !== "" && facts.requestedAt !== facts.handledAt;
-    this.deliver(key, { type: "object", facts }, requested ? "command" : "change");
-  }
-
-  private isNews(key: ActorKey, facts: object | null): boolean {
-    const known = this.host.summaryOf(key);
-    return facts === null ? known !== undefined : known?.factsHash !== factsHash({ ...facts, handledAt: "" });
-  }
-
   private kept(transition: Transition): void {
     const { key, before, after } = transition;
     if (after.busySinceMs === undefined) for (const each of [this.turns, this.sweep]) each.rests(key);
@@ -423,7 +388,7 @@ export class Worker {
     if (after.snapshot.status !== "done") return;
     // Created anew under the same name while the old one was being cleaned up.
     const object = this.hub.cached(key);
-    if (object && !object.metadata.deletionTimestamp) setImmediate(() => this.sighted(key, object));
+    if (object && !object.metadata.deletionTimestamp) setImmediate(() => this.inbox.sighted(key, object));
   }
 
   private *units(): Iterable<ActorKey> {
