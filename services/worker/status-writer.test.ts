@@ -20,10 +20,10 @@ function bench(outcomes: ("sent" | "conflict" | "down")[] = []) {
     },
   };
   const sent: string[] = [];
-  const state = { wanted: said("one"), rereads: 0 };
+  const state = { wanted: said("one"), busy: false, rereads: 0 };
   const writer = new StatusWriter({
     clock,
-    wanted: () => ({ status: state.wanted, generation: 1, busy: false }),
+    wanted: () => ({ status: state.wanted, generation: 1, busy: state.busy }),
     live: () => ({ metadata: { name: "shop" } }),
     reread: async () => { state.rereads++; return { metadata: { name: "shop" } }; },
     patch: async (_key, _live, patch) => {
@@ -66,6 +66,21 @@ test("[WK6] progress that lasts is shown, as it is by then", async () => {
   state.wanted = said("still at it");
   await run(1_600);
   assert.deepEqual(sent, ["still at it"]);
+});
+
+test("[WK6] of many in progress at once some are shown; what has ended is shown of all", async () => {
+  const { writer, sent, state, run } = bench();
+  const all = Array.from({ length: 100 }, (_, i) => ({ ...key, name: `shop-${i}` }));
+  [state.wanted, state.busy] = [said("at it"), true];
+  for (const each of all) writer.touch(each, true);
+  await run(11_500);
+  assert.equal(sent.length, 10 + 10 + 10, "at once, after 5 s, after 10 s");
+  await run(120_000);
+  assert.equal(sent.length, 100, "in the end");
+  [state.wanted, state.busy] = [said("done"), false];
+  for (const each of all) writer.touch(each, false);
+  await run(120_001);
+  assert.deepEqual(sent.slice(100), Array<string>(100).fill("done"));
 });
 
 test("[WK14] units that a commit leaves as they are wait for each other, and no news wait for them", async () => {

@@ -27,6 +27,8 @@ export type StatusPorts = {
 // Progress is shown only when it lasts, and then not at every step: each is a request.
 const firstProgressMs = 1_500;
 const nextProgressMs = 5_000;
+/** Of many that are in progress at once only some are shown to be: the others' requests would delay what is in progress. */
+const progress = { atOnce: 10, perSecond: 5 };
 const retryMs = 1_000;
 const mostConflicts = 5;
 const backgroundWidth = 8;
@@ -41,9 +43,12 @@ export class StatusWriter {
   private readonly background: (() => void)[] = [];
   private running = 0;
   private stopped = false;
+  private shows = progress.atOnce;
+  private showsSinceMs: number;
 
   constructor(ports: StatusPorts) {
     this.ports = ports;
+    this.showsSinceMs = ports.clock.monoMs();
   }
 
   /** Something about the actor changed. `passing`: it will change again by itself, soon. */
@@ -109,6 +114,7 @@ export class StatusWriter {
       if (wanted.busy) this.inProgress.add(actorId(key));
       const patch = this.patchOf(live, wanted);
       if (!patch) return;
+      if (wanted.busy && !this.takeShow()) return this.schedule(key, nextProgressMs);
       const object = live;
       const sent = isNews(wanted, object, patch)
         ? await this.ports.patch(key, object, patch)
@@ -116,6 +122,16 @@ export class StatusWriter {
       if (sent) return;
       live = await this.ports.reread(key);
     }
+  }
+
+  /** Whether one more may be shown to be in progress now. */
+  private takeShow(): boolean {
+    const nowMs = this.ports.clock.monoMs();
+    this.shows = Math.min(progress.atOnce, this.shows + ((nowMs - this.showsSinceMs) / 1000) * progress.perSecond);
+    this.showsSinceMs = nowMs;
+    if (this.shows < 1) return false;
+    this.shows--;
+    return true;
   }
 
   private patchOf(live: RawObject, { status, generation }: Wanted): Record<string, unknown> | undefined {
