@@ -1,7 +1,7 @@
 /** ArtifactGenerator: makes artifacts out of those of other sources (flux.md 1.7). */
 import { z } from "zod";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { stringMap, validations } from "./schema.ts";
 
 /** The kind of object that offers what was made. */
@@ -104,9 +104,9 @@ export const artifactGenerator = defineKind({
   versions: [{ name: "v1beta1", storage: true }],
   conditions: ["Ready", "Reconciling", "Stalled"],
   printerColumns: [
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { duration, int64, localReference, shortDuration, stringMap, validations } from "./schema.ts";
 
 const sts = z.object({
@@ -96,9 +96,9 @@ export const bucket = defineKind({
   conditions: ["Ready", "Reconciling", "Stalled", "ArtifactInStorage", "ArtifactOutdated", "FetchFailed", "StorageOperationFailed"],
   printerColumns: [
     { name: "Endpoint", type: "string", jsonPath: ".spec.endpoint" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 
 const spec = z
   .object({
@@ -36,9 +36,9 @@ export const externalArtifact = defineKind({
   versions: [{ name: "v1", storage: true }],
   conditions: ["Ready"],
   printerColumns: [
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
     { name: "Source", type: "string", jsonPath: ".spec.sourceRef.name" },
   ],
   spec,

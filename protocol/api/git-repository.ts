@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { duration, int64, localReference, shortDuration, stringMap, validations } from "./schema.ts";
 
 const include = z
@@ -142,9 +142,9 @@ export const gitRepository = defineKind({
   ],
   printerColumns: [
     { name: "URL", type: "string", jsonPath: ".spec.url" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

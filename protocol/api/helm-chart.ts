@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { duration, int64, localReference, requiredAllTheSame, validations } from "./schema.ts";
 
 const identity = z
@@ -118,9 +118,9 @@ export const helmChart = defineKind({
     { name: "Version", type: "string", jsonPath: ".spec.version" },
     { name: "Source Kind", type: "string", jsonPath: ".spec.sourceRef.kind" },
     { name: "Source Name", type: "string", jsonPath: ".spec.sourceRef.name" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

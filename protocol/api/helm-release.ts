@@ -1,7 +1,7 @@
 /** HelmRelease: a chart, installed with values and kept as it was installed (flux.md 1.9). */
 import { z } from "zod";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch, sourcesOfFiles } from "./kustomize.ts";
 import { duration, freeForm, int64, localReference, requiredAllTheSame, stringMap, timestamp, validations } from "./schema.ts";
 
@@ -314,9 +314,9 @@ export const helmRelease = defineKind({
   ],
   conditions: ["Ready", "Reconciling", "Stalled", "Released", "TestSuccess", "Remediated", "Drifted"],
   printerColumns: [
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

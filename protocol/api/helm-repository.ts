@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind, deprecated } from "./kind.ts";
 import { duration, int64, localReference, shortDuration, stringMap } from "./schema.ts";
 
 const spec = z
@@ -62,14 +62,14 @@ export const helmRepository = defineKind({
   description: "A repository of Helm charts; its index is watched and published as an artifact.",
   versions: [
     { name: "v1", storage: true },
-    { name: "v1beta2", storage: false, deprecationWarning: "v1beta2 HelmRepository is deprecated, use v1" },
+    deprecated("HelmRepository", "v1beta2", "v1"),
   ],
   conditions: ["Ready", "Reconciling", "Stalled", "ArtifactInStorage", "ArtifactOutdated", "FetchFailed", "StorageOperationFailed"],
   printerColumns: [
     { name: "URL", type: "string", jsonPath: ".spec.url" },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

@@ -1,7 +1,7 @@
 /** ImagePolicy: which tag of an image is the latest (flux.md 1.11). */
 import { z } from "zod";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind, deprecated } from "./kind.ts";
 import { duration, int64, validations } from "./schema.ts";
 
 const order = (what: string) =>
@@ -86,16 +86,16 @@ export const imagePolicy = defineKind({
   description: "Elects the latest of the tags that an ImageRepository has found.",
   versions: [
     { name: "v1", storage: true },
-    { name: "v1beta2", storage: false, deprecationWarning: "v1beta2 ImagePolicy is deprecated, use v1" },
-    { name: "v1beta1", storage: false, deprecationWarning: "v1beta1 ImagePolicy is deprecated, use v1" },
+    deprecated("ImagePolicy", "v1beta2", "v1"),
+    deprecated("ImagePolicy", "v1beta1", "v1"),
   ],
   conditions: ["Ready", "Reconciling", "Stalled"],
   printerColumns: [
     { name: "Image", type: "string", jsonPath: ".status.latestRef.name" },
     { name: "Tag", type: "string", jsonPath: ".status.latestRef.tag" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.ready,
+    columns.status,
+    columns.age,
   ],
   spec,
   status,

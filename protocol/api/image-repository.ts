@@ -1,7 +1,7 @@
 /** ImageRepository: the tags of an image in a registry, scanned again and again (flux.md 1.10). */
 import { z } from "zod";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind, deprecated } from "./kind.ts";
 import { duration, int64, localReference, shortDuration, stringMap, timestamp } from "./schema.ts";
 
 const spec = z
@@ -72,17 +72,17 @@ export const imageRepository = defineKind({
   description: "An image in a registry, scanned for its tags; an ImagePolicy elects one of them.",
   versions: [
     { name: "v1", storage: true },
-    { name: "v1beta2", storage: false, deprecationWarning: "v1beta2 ImageRepository is deprecated, use v1" },
-    { name: "v1beta1", storage: false, deprecationWarning: "v1beta1 ImageRepository is deprecated, use v1" },
+    deprecated("ImageRepository", "v1beta2", "v1"),
+    deprecated("ImageRepository", "v1beta1", "v1"),
   ],
   conditions: ["Ready", "Reconciling", "Stalled"],
   printerColumns: [
     { name: "Image", type: "string", jsonPath: ".spec.image" },
     { name: "Tags", type: "string", jsonPath: ".status.lastScanResult.tagCount" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.ready,
+    columns.status,
     { name: "Last scan", type: "string", jsonPath: ".status.lastScanResult.scanTime", priority: 1 },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.age,
   ],
   spec,
   status,

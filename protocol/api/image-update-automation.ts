@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { condition } from "./conditions.ts";
 import { reference } from "./git-repository.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind, deprecated } from "./kind.ts";
 import { duration, int64, localReference, requiredAllTheSame, stringMap, timestamp } from "./schema.ts";
 
 const selector = z
@@ -114,15 +114,15 @@ export const imageUpdateAutomation = defineKind({
   description: "Writes the images that policies elect into the files of a Git repository, as commits.",
   versions: [
     { name: "v1", storage: true },
-    { name: "v1beta2", storage: false, deprecationWarning: "v1beta2 ImageUpdateAutomation is deprecated, use v1" },
-    { name: "v1beta1", storage: false, deprecationWarning: "v1beta1 ImageUpdateAutomation is deprecated, use v1" },
+    deprecated("ImageUpdateAutomation", "v1beta2", "v1"),
+    deprecated("ImageUpdateAutomation", "v1beta1", "v1"),
   ],
   conditions: ["Ready", "Reconciling", "Stalled"],
   printerColumns: [
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.ready,
+    columns.status,
     { name: "Last run", type: "string", jsonPath: ".status.lastAutomationRunTime", priority: 1 },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.age,
   ],
   spec,
   status,

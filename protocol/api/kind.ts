@@ -18,6 +18,17 @@ type Version = {
 
 type PrinterColumn = { name: string; type: "string" | "date"; jsonPath: string; /** Above 0: shown in wide tables only. */ priority?: number };
 
+/** What tables say of almost every kind, each in the place that it has with Flux. */
+export const columns = {
+  age: { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+  ready: { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+  status: { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+} as const satisfies Record<string, PrinterColumn>;
+
+/** An older version with the fields of the stored one. */
+export const deprecated = (kind: string, name: string, stored: string): Version =>
+  ({ name, storage: false, deprecationWarning: `${name} ${kind} is deprecated, use ${stored}` });
+
 type Definition<Spec, Status> = {
   group: string;
   kind: string;

@@ -1,7 +1,7 @@
 /** Kustomization: a directory of a source, built and applied to a cluster (flux.md 1.8). */
 import { z } from "zod";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind } from "./kind.ts";
 import { commonMetadata, healthCheckExpression, ignoreRule, image, inventory, jsonPatch, kubeConfig, patch, sourcesOfFiles } from "./kustomize.ts";
 import { duration, freeForm, int64, localReference, stringMap, timestamp } from "./schema.ts";
 
@@ -160,9 +160,9 @@ export const kustomization = defineKind({
   ],
   conditions: ["Ready", "Reconciling", "Stalled", "Healthy"],
   printerColumns: [
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+    columns.age,
+    columns.ready,
+    columns.status,
   ],
   spec,
   status,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { artifact } from "./artifact.ts";
 import { condition } from "./conditions.ts";
-import { defineKind } from "./kind.ts";
+import { columns, defineKind, deprecated } from "./kind.ts";
 import { duration, int64, localReference, requiredAllTheSame, shortDuration } from "./schema.ts";
 
 const layerSelector = z.object({
@@ -98,7 +98,7 @@ export const ociRepository = defineKind({
   description: "A repository of an OCI registry, watched for new artifacts; each is published again as an artifact of files.",
   versions: [
     { name: "v1", storage: true },
-    { name: "v1beta2", storage: false, deprecationWarning: "v1beta2 OCIRepository is deprecated, use v1" },
+    deprecated("OCIRepository", "v1beta2", "v1"),
   ],
   conditions: [
     "Ready",
@@ -112,9 +112,9 @@ export const ociRepository = defineKind({
   ],
   printerColumns: [
     { name: "URL", type: "string", jsonPath: ".spec.url" },
-    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
-    { name: "Status", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
-    { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" },
+    columns.ready,
+    columns.status,
+    columns.age,
   ],
   spec,
   status,
