@@ -1,8 +1,8 @@
 /** A worker thread in which patterns meet tags: both may be hostile, and of the latter there may be a hundred thousand. */
-import { parentPort } from "node:worker_threads";
 import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { answerJobs } from "#services/threads/answer.ts";
 import { electTag, type ElectionSpec } from "./policy.ts";
 import { keptTags, summaryOf, type ScanSummary } from "./tags.ts";
 
@@ -33,14 +33,4 @@ const jobs: { [Kind in keyof Jobs]: (job: Jobs[Kind]["job"]) => Promise<Jobs[Kin
   },
 };
 
-type Answer = { made: Jobs[keyof Jobs]["made"] } | { fault: FaultData };
-
-parentPort?.on("message", ({ kind, job }: { kind: keyof Jobs; job: never }) => {
-  const { shown } = job as KeepJob | ElectJob;
-  jobs[kind](job).then(
-    (made) => answer({ made }),
-    (error: unknown) => answer({ fault: Fault.from(error, shown).toJSON() }),
-  );
-});
-
-const answer = (message: Answer) => parentPort?.postMessage(message, []);
+answerJobs<Jobs>(jobs, { subjectOf: ({ shown }) => shown });

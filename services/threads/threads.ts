@@ -12,8 +12,8 @@ const idleMs = { last: 10 * 60_000, others: 60_000 };
 const defaultHeapMegabytes = 512; // without the pack and the archive, which lie outside of it
 
 /** What a thread can be asked, by kind: the job, and what is made of it. */
-type AnyJobs = { [Kind in string]: { job: object; made: unknown } };
-type JobOf<Jobs extends AnyJobs> = Jobs[keyof Jobs]["job"];
+export type AnyJobs = { [Kind in string]: { job: object; made: unknown } };
+export type JobOf<Jobs extends AnyJobs> = Jobs[keyof Jobs]["job"];
 
 export type ThreadOptions<Job> = {
   /** What runs in the thread: it answers each `{ kind, job }` with `{ made }` or `{ fault }`. */

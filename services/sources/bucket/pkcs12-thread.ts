@@ -1,26 +1,14 @@
 /** A worker thread that opens PKCS #12: that takes as long as whoever made it has chosen. */
-import { parentPort } from "node:worker_threads";
 import forge from "node-forge";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { answerJobs } from "#services/threads/answer.ts";
 
 /** In PEM. */
 export type Opened = { certificates: string[]; key: string };
 
 export type Jobs = { open: { job: { bytes: Uint8Array; password: string; shown: string }; made: Opened } };
 
-type Answer = { made: Opened } | { fault: FaultData };
-
-parentPort?.on("message", ({ job }: { job: Jobs["open"]["job"] }) => {
-  const answer = (message: Answer) => parentPort?.postMessage(message, []);
-  try {
-    answer({ made: open(job) });
-  } catch {
-    // The library's words may repeat what is in it.
-    answer({ fault: new Fault("AuthenticationFailed", job.shown, { detail: "clientCertificate of the Secret is neither PEM nor PKCS #12 that clientCertificatePassword opens" }).toJSON() });
-  }
-});
-
-function open({ bytes, password }: Jobs["open"]["job"]): Opened {
+function opened({ bytes, password }: Jobs["open"]["job"]): Opened {
   const { asn1, pkcs12, pki } = forge;
   const store = pkcs12.pkcs12FromAsn1(asn1.fromDer(Buffer.from(bytes).toString("latin1")), true, password);
   const bagsOf = (type: string | undefined) => (type === undefined ? [] : (store.getBags({ bagType: type })[type] ?? []));
@@ -30,3 +18,14 @@ function open({ bytes, password }: Jobs["open"]["job"]): Opened {
   const key = pki.privateKeyInfoToPem(pki.wrapRsaPrivateKey(pki.privateKeyToAsn1(found.key)));
   return { certificates: bagsOf(certBag).flatMap(({ cert }) => (cert ? [pki.certificateToPem(cert)] : [])), key };
 }
+
+function open(job: Jobs["open"]["job"]): Opened {
+  try {
+    return opened(job);
+  } catch {
+    // The library's words may repeat what is in it.
+    throw new Fault("AuthenticationFailed", job.shown, { detail: "clientCertificate of the Secret is neither PEM nor PKCS #12 that clientCertificatePassword opens" });
+  }
+}
+
+answerJobs<Jobs>({ open }, { subjectOf: ({ shown }) => shown });

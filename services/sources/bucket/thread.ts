@@ -1,7 +1,6 @@
 /** A worker thread that archives, so that many objects do not stall the worker. */
-import { parentPort } from "node:worker_threads";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
 import { writeArchive } from "#services/sources/archive.ts";
+import { answerJobs } from "#services/threads/answer.ts";
 import { Threads } from "#services/threads/threads.ts";
 
 export type ArchiveJob = {
@@ -15,21 +14,15 @@ export type ArchiveJob = {
 
 export type Jobs = { archive: { job: ArchiveJob; made: Uint8Array<ArrayBuffer> } };
 
-type Answer = { made: Uint8Array<ArrayBuffer> } | { fault: FaultData };
-
-parentPort?.on("message", ({ job }: { job: ArchiveJob }) => {
-  const { directories, files, bytes } = job;
+function archive({ directories, files, bytes }: ArchiveJob): Promise<Uint8Array<ArrayBuffer>> {
   const at = (start: number, end: number) => Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
-  writeArchive([
+  return writeArchive([
     ...directories.map((path) => ({ path, kind: "directory" as const })),
     ...files.map(({ path, start, end }) => ({ path, kind: "file" as const, read: () => at(start, end) })),
-  ]).then(
-    (made) => answer({ made }, [made.buffer]),
-    (error: unknown) => answer({ fault: Fault.from(error, job.shown).toJSON() }, []),
-  );
-});
+  ]);
+}
 
-const answer = (message: Answer, handedOver: ArrayBuffer[]) => parentPort?.postMessage(message, handedOver);
+answerJobs<Jobs>({ archive }, { subjectOf: ({ shown }) => shown, handOver: ({ buffer }) => [buffer] });
 
 /** @param most at a time */
 export const bucketThreads = (most = 2): Threads<Jobs> =>

@@ -1,6 +1,5 @@
 /** A worker thread that fetches and archives, so that neither a large nor a hostile repository stalls the worker. */
-import { parentPort } from "node:worker_threads";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import { answerJobs } from "#services/threads/answer.ts";
 import { showUrl } from "./address.ts";
 import type { Identity } from "./ssh/identity.ts";
 import type { Access } from "./transport.ts";
@@ -23,21 +22,7 @@ export type Jobs = {
   unlock: { job: UnlockJob; made: string };
 };
 
-export type ThreadQuestion = { [Kind in keyof Jobs]: { kind: Kind; job: Jobs[Kind]["job"] } }[keyof Jobs];
-export type ThreadAnswer = { made: Jobs[keyof Jobs]["made"] } | { fault: FaultData };
-
-parentPort?.on("message", (question: ThreadQuestion) => {
-  work(question).catch((error: unknown) => answer({ fault: Fault.from(error, showUrl(question.job.access.url)).toJSON() }, []));
-});
-
-async function work(question: ThreadQuestion): Promise<void> {
-  if (question.kind === "times") return answer({ made: await commitTimes(question.job) }, []);
-  if (question.kind === "candidates") return answer({ made: await candidates(question.job) }, []);
-  if (question.kind === "commit") return answer({ made: await makeCommit(question.job) }, []);
-  if (question.kind === "isThere") return answer({ made: await isThere(question.job) }, []);
-  if (question.kind === "unlock") return answer({ made: await unlocked(question.job) }, []);
-  const made = await snapshot(question.job);
-  answer({ made }, [made.archive.buffer]);
-}
-
-const answer = (message: ThreadAnswer, handedOver: ArrayBuffer[]) => parentPort?.postMessage(message, handedOver);
+answerJobs<Jobs>(
+  { snapshot, times: commitTimes, candidates, commit: makeCommit, isThere, unlock: unlocked },
+  { subjectOf: ({ access: { url } }) => showUrl(url), handOver: (made) => (typeof made === "object" && "archive" in made && made.archive instanceof Uint8Array ? [made.archive.buffer] : []) },
+);

@@ -1,6 +1,6 @@
 /** A worker thread for what a stranger's bytes are made into: indexes and packages, however large or hostile. */
-import { parentPort } from "node:worker_threads";
-import { Fault, type FaultData } from "#protocol/errors/fault.ts";
+import { Fault } from "#protocol/errors/fault.ts";
+import { answerJobs } from "#services/threads/answer.ts";
 import { build, fileOf, inspect, type BuildJob, type Built, type InspectJob, type Inspected } from "./chart/build.ts";
 import type { Limits } from "./limits.ts";
 import { indexAsJson, versionsOf, type ChartVersion } from "./index-file.ts";
@@ -45,14 +45,4 @@ function refusing<T>(code: "IndexInvalid" | "ChartReferenceInvalid", shown: stri
 const bytesIn = (made: Jobs[keyof Jobs]["made"]): ArrayBuffer[] =>
   (made instanceof Uint8Array ? [made.buffer] : "archive" in made ? [made.archive.buffer] : []);
 
-type Question = { [Kind in keyof Jobs]: { kind: Kind; job: Jobs[Kind]["job"] } }[keyof Jobs];
-type Answer = { made: Jobs[keyof Jobs]["made"] } | { fault: FaultData };
-
-parentPort?.on("message", ({ kind, job }: Question) => {
-  const answer = (message: Answer, handedOver: ArrayBuffer[] = []) => parentPort?.postMessage(message, handedOver);
-  const doing = Promise.resolve().then(() => (work[kind] as unknown as (job: Question["job"]) => Jobs[keyof Jobs]["made"])(job));
-  doing.then(
-    (made) => answer({ made }, bytesIn(made)),
-    (error: unknown) => answer({ fault: Fault.from(error, job.shown).toJSON() }),
-  );
-});
+answerJobs<Jobs>(work, { subjectOf: ({ shown }) => shown, handOver: bytesIn });
